@@ -1,0 +1,10 @@
+"""What this package says of itself, under the names that imageZMQ uses."""
+
+__title__ = "fastimagezmq"
+__description__ = "imageZMQ's programs, unchanged, on a C core: stream camera images over ZeroMQ"
+__url__ = "https://pypi.org/project/fastimagezmq/"
+__version__ = "0.1.0"
+__author__ = "The fastimagezmq authors"
+__author_email__ = ""
+__license__ = "MIT"
+__copyright__ = "Copyright 2026 The fastimagezmq authors"
