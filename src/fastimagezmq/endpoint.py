@@ -1,0 +1,146 @@
+"""What a sender and a hub have in common: their sockets' life, from open to closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import zmq
+
+from .errors import StateError
+from .transport import SerializingContext, SerializingSocket
+from .transport.sockets import CLOSE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+__all__ = ["Endpoint"]
+
+
+class Endpoint:
+    """A socket, its context, a lock around them, and an end that never hangs.
+
+    Programs reach into ``zmq_socket`` and ``zmq_context``, replace them, override the
+    ``init_*`` methods that make them, and skip ``__init__``: so nothing here relies on an
+    attribute that only ``__init__`` sets.
+    """
+
+    zmq_context: zmq.Context[Any]
+    zmq_socket: Any
+
+    _options: Mapping[Any, Any] = {}
+    _owner: int | None = None  # the process that opened the socket
+    _user: int | None = None  # the thread that uses the socket now
+    _closed = False
+    _close_noted = False  # to be completed by the thread that uses the socket
+
+    def _open(self, socket_type: int) -> SerializingSocket:
+        """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
+        self._owner = os.getpid()
+        self._closed = False
+        self.zmq_context = context = SerializingContext()
+        self.zmq_socket = socket = context.socket(socket_type)
+        for option, value in self._options.items():
+            _set_option(socket, option, value)
+        return socket
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Let one thread at a time use the socket.
+
+        A ``close()`` that comes meanwhile leaves the socket to the thread that uses it:
+        from another thread it terminates the context, which wakes this one; from a signal
+        handler of this very thread it only leaves a note.
+
+        Raises:
+            StateError: closed, or opened by the process that this one was forked from.
+        """
+        with self._lock:
+            if self._closed:
+                raise self._state_error("is closed")
+            if self._owner is not None and self._owner != os.getpid():
+                raise self._state_error(
+                    "was opened by the process that this one was forked from: open a new one here"
+                )
+            self._user = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._user = None
+                if self._closed:
+                    self._close_socket()
+                    if self._close_noted:
+                        self._close_context()
+
+    def _state_error(self, what: str) -> StateError:
+        return StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {what}")
+
+    @property
+    def _lock(self) -> threading.RLock:
+        lock: threading.RLock = self.__dict__.setdefault("_endpoint_lock", threading.RLock())
+        return lock
+
+    def close(self) -> None:
+        """Close the socket and its context, within a second whatever the peer does.
+
+        What can be delivered in that time is; a shorter LINGER that the program set is
+        kept. Sockets that the program made from ``zmq_context`` are closed too. A second
+        call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
+        """
+        self._closed = True
+        if self._owner is not None and self._owner != os.getpid():
+            return  # the sockets are the parent process's
+        if self._user == threading.get_ident():
+            self._close_noted = True
+            return
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close_socket()
+            finally:
+                self._lock.release()
+        self._close_context()
+
+    def _close_socket(self) -> None:
+        socket = self.__dict__.get("zmq_socket")
+        if socket is not None:
+            socket.close()
+
+    def _close_context(self) -> None:
+        context = self.__dict__.get("zmq_context")
+        if isinstance(context, SerializingContext):
+            context.close_all(besides=self.__dict__.get("zmq_socket"))
+        elif context is not None:
+            context.destroy(linger=int(CLOSE_SECONDS * 1000))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Dropped without close(). At interpreter exit pieces may be gone already.
+        with contextlib.suppress(Exception):
+            if not self._closed:
+                self.close()
+
+
+def _set_option(socket: zmq.Socket[Any], option: Any, value: Any) -> None:
+    """Set a zmq option given as constant or by name.
+
+    Raises:
+        ValueError: libzmq has no such option, or refuses the value.
+    """
+    try:
+        number = zmq.SocketOption[option] if isinstance(option, str) else option
+        socket.set(number, value)
+    except (KeyError, TypeError, zmq.ZMQError) as error:
+        raise ValueError(f"the zmq option {option!r} cannot be set to {value!r}: {error}") from None

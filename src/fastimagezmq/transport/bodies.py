@@ -1,0 +1,111 @@
+"""What may go into a message body, and whose memory it is.
+
+A body that leaves without being copied must not change until libzmq is done with it.
+That holds for what cannot change (``bytes``, and arrays whose base chain ends in
+``bytes``; a read-only view is not enough, its base can be written) and for leased
+blocks, which only their one holder has written. Anything else is copied into a leased
+block when the caller may touch it before it has left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import _codec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..wire import BytesLike
+
+__all__ = ["checked_array", "checked_blob", "is_immutable", "leased_copy", "of_array", "of_blob"]
+
+
+def checked_array(image: Any) -> NDArray[Any]:
+    """Return ``image`` as a plain ndarray.
+
+    Raises:
+        TypeError: it is none, with one sentence on what probably happened.
+    """
+    if isinstance(image, np.ndarray):
+        return image if type(image) is np.ndarray else image.view(np.ndarray)
+    if image is None:
+        raise TypeError(
+            "image is None: the camera returned no frame: not warmed up, or wrong index?"
+        )
+    if isinstance(image, tuple):
+        raise TypeError(
+            "image is a tuple, not an array: cap.read() returns (ok, image), send its second item"
+        )
+    kind = type(image)
+    raise TypeError(
+        f"image is a {kind.__module__}.{kind.__qualname__}, not a numpy array:"
+        " convert it with numpy.asarray(image)"
+    )
+
+
+def of_array(array: NDArray[Any]) -> BytesLike:
+    """Return the pixels as bytes in C order: the array's own memory, or else a copy of it."""
+    if not array.flags.c_contiguous:
+        return leased_copy(array)
+    # Through uint8, since some dtypes (datetime64) have no buffer format of their own.
+    return array.reshape(-1).view(np.uint8)
+
+
+def checked_blob(blob: Any) -> memoryview:
+    """Return a memoryview of ``blob``.
+
+    Raises:
+        TypeError: it has no buffer protocol.
+    """
+    try:
+        return memoryview(blob)
+    except TypeError:
+        if isinstance(blob, str):
+            hint = "a str: encode it, as in text.encode()"
+        elif isinstance(blob, tuple):
+            hint = "a tuple: cv2.imencode returns (ok, jpg_buffer), send its second item"
+        elif blob is None:
+            hint = "None"
+        else:
+            hint = f"a {type(blob).__qualname__}"
+        raise TypeError(f"jpg_buffer must be bytes or another buffer, not {hint}") from None
+
+
+def of_blob(blob: Any) -> BytesLike:
+    """Return a blob as a contiguous buffer: its own memory, or else a copy of it.
+
+    Raises:
+        TypeError: it has no buffer protocol.
+    """
+    view = checked_blob(blob)
+    return view if view.c_contiguous else view.tobytes()
+
+
+def is_immutable(body: Any) -> bool:
+    """Tell whether nobody can write to this memory any more."""
+    while True:
+        if isinstance(body, bytes):
+            return True
+        if isinstance(body, _codec.Lease):
+            return body.readonly
+        if isinstance(body, np.ndarray):
+            body = body.base
+        elif isinstance(body, memoryview):
+            body = body.obj
+        else:
+            return False
+
+
+def leased_copy(source: Any) -> _codec.Lease:
+    """Copy an array (of any strides, in C order) or a contiguous buffer to a leased block."""
+    if isinstance(source, np.ndarray):
+        block = _codec.lease(source.nbytes)
+        np.copyto(np.ndarray(source.shape, source.dtype, buffer=memoryview(block)), source)
+    else:
+        view = memoryview(source).cast("B")
+        block = _codec.lease(view.nbytes)
+        memoryview(block)[:] = view
+    return block

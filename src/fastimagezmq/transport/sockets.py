@@ -1,0 +1,257 @@
+"""imageZMQ's socket and context classes, whose end never hangs.
+
+Two invariants hold here. A socket lingers at most ``CLOSE_SECONDS`` on its way out, so
+that what can be delivered is, and nobody waits for a peer that is gone. And a context
+that the garbage collector finishes before its sockets (both are in one cycle, and the
+order is the collector's) is terminated by the last of them to close: terminating it
+earlier would wait for sockets that only this very thread could close.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from .. import wire
+from . import addresses, bodies
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
+
+__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "receive_parts"]
+
+CLOSE_SECONDS = 0.9
+"""How long, in seconds, a closing socket goes on delivering what was sent."""
+
+_LINGER_MS = int(CLOSE_SECONDS * 1000)
+
+# Parts kept of one message: one more than a frame has, enough to tell that it is none.
+_KEPT_PARTS = 3
+
+
+class SerializingSocket(zmq.Socket[bytes]):
+    """A ``zmq.Socket`` that sends and receives numpy arrays and JPEG blobs.
+
+    The methods are imageZMQ's; a message is written as one, or not at all.
+    """
+
+    # pyzmq's sockets take no attributes but those that the class knows.
+    endpoints: tuple[str, ...] = ()
+    """The addresses that this socket has connected to, in order."""
+
+    _counted = False  # among the sockets alive of its context
+
+    def bind(self, addr: str) -> Any:
+        """Bind, as ``zmq.Socket.bind`` does; what fails is told in one sentence.
+
+        Raises:
+            AddressError: also a ``zmq.ZMQError``, with libzmq's errno.
+        """
+        with addresses.explained(self.type, addr, binding=True):
+            return super().bind(addr)
+
+    def connect(self, addr: str) -> Any:
+        """Connect, as ``zmq.Socket.connect`` does; what fails is told in one sentence.
+
+        Raises:
+            AddressError: also a ``zmq.ZMQError``, with libzmq's errno.
+        """
+        with addresses.explained(self.type, addr, binding=False):
+            manager = super().connect(addr)
+        if addr not in self.endpoints:
+            self.endpoints += (addr,)
+        return manager
+
+    def disconnect(self, addr: str | bytes) -> None:
+        """Disconnect, as ``zmq.Socket.disconnect`` does."""
+        super().disconnect(addr)
+        self.endpoints = tuple(known for known in self.endpoints if known != addr)
+
+    def close(self, linger: int | None = None) -> None:
+        """Close; what was sent goes on being delivered for ``CLOSE_SECONDS`` at most.
+
+        Args:
+            linger: milliseconds to set as LINGER instead. A LINGER that was set before
+                and is shorter than ``CLOSE_SECONDS`` is kept.
+        """
+        context = self.context
+        if linger is None and not self.closed:
+            with contextlib.suppress(zmq.ZMQError):  # the context is being terminated
+                if not 0 <= int(self.getsockopt(zmq.LINGER)) <= _LINGER_MS:
+                    linger = _LINGER_MS
+        super().close(linger)
+        if isinstance(context, SerializingContext):
+            context._forget(self)
+
+    def send_array(
+        self,
+        A: NDArray[Any],
+        msg: Any = "NoName",
+        flags: int = 0,
+        copy: bool = True,
+        track: bool = False,
+    ) -> Any:
+        """Send an array with a message, as imageZMQ frames them.
+
+        Args:
+            A: an array of any shape, strides and plain dtype; see ``checked_dtype``.
+            msg: any JSON value.
+            flags: libzmq's, such as ``zmq.NOBLOCK``.
+            copy: copy the pixels before returning; with False the caller leaves them
+                alone until they are sent (a tracker tells when).
+            track: return a ``zmq.MessageTracker`` (with ``copy=False``).
+
+        Raises:
+            TypeError: not an array, or a message or dtype that cannot be sent. Nothing
+                has been sent then.
+        """
+        array = bodies.checked_array(A)
+        header = wire.pixels_header(msg, array.dtype, array.shape)
+        return self.send_parts(header, bodies.of_array(array), flags, copy=copy, track=track)
+
+    def send_jpg(
+        self,
+        msg: Any = "NoName",
+        jpg_buffer: Buffer = b"00",
+        flags: int = 0,
+        copy: bool = True,
+        track: bool = False,
+    ) -> Any:
+        """Send a blob (a JPEG, or any bytes) with a message, as imageZMQ frames them.
+
+        Args:
+            msg: any JSON value.
+            jpg_buffer: any contiguous buffer; it is not looked into.
+            flags: libzmq's, such as ``zmq.NOBLOCK``.
+            copy: as for ``send_array``.
+            track: as for ``send_array``.
+
+        Raises:
+            TypeError: not a buffer (text, for one), or a message that cannot be sent.
+                Nothing has been sent then.
+        """
+        body = bodies.of_blob(jpg_buffer)
+        return self.send_parts(wire.blob_header(msg), body, flags, copy=copy, track=track)
+
+    def send_parts(
+        self, header: bytes, body: Buffer, flags: int = 0, *, copy: bool, track: bool = False
+    ) -> Any:
+        """Send a header and a body that were checked before as one message.
+
+        Raises:
+            zmq.ZMQError: libzmq refused; nothing has been sent then.
+        """
+        self.send(header, flags | zmq.SNDMORE)
+        # libzmq takes the rest of a message whose first part it took: it counts messages,
+        # not parts, against the high-water mark. Only an interrupt can come in between.
+        try:
+            return self.send(body, flags, copy=copy, track=track)
+        except KeyboardInterrupt:
+            # Half a message would join with the next one: finish this one.
+            if int(self.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+                self.send(body, flags | zmq.NOBLOCK, copy=copy)
+            raise
+
+    def recv_array(
+        self, flags: int = 0, copy: bool = True, track: bool = False
+    ) -> tuple[Any, NDArray[Any]]:
+        """Receive an array and its message.
+
+        Args:
+            flags: libzmq's, such as ``zmq.NOBLOCK``.
+            copy: accepted for imageZMQ's sake; the array is always backed by the
+                received message, writable, and outlives the socket.
+            track: accepted likewise.
+
+        Returns:
+            ``(msg, array)``.
+
+        Raises:
+            WireError: not an array message. It has been taken from the socket whole.
+        """
+        del copy, track
+        header, body = wire.parse_parts(receive_parts(self, flags))
+        return header.message, wire.parse_array(header, body)
+
+    def recv_jpg(self, flags: int = 0, copy: bool = True, track: bool = False) -> tuple[Any, Any]:
+        """Receive a blob and its message.
+
+        Args:
+            flags: libzmq's, such as ``zmq.NOBLOCK``.
+            copy: return the blob as ``bytes``; with False as a ``zmq.Frame``, which has
+                the buffer protocol, ``.bytes``, ``.buffer`` and a length.
+            track: accepted for imageZMQ's sake.
+
+        Returns:
+            ``(msg, blob)``. The blob is not looked into.
+
+        Raises:
+            WireError: not two parts, or a malformed header. The message has been taken
+                from the socket whole.
+        """
+        del track
+        parts = receive_parts(self, flags)
+        header, _ = wire.parse_parts(parts)
+        return header.message, parts[1].bytes if copy else parts[1]
+
+
+def receive_parts(socket: zmq.Socket[Any], flags: int = 0) -> list[zmq.Frame]:
+    """Take one whole message from a socket; of its parts the first three are kept.
+
+    Raises:
+        zmq.ZMQError: as ``zmq.Socket.recv`` does.
+    """
+    parts = [socket.recv(flags, copy=False)]
+    while socket.getsockopt(zmq.RCVMORE):
+        part = socket.recv(flags, copy=False)
+        if len(parts) < _KEPT_PARTS:
+            parts.append(part)
+    return parts
+
+
+class SerializingContext(zmq.Context[SerializingSocket]):
+    """A ``zmq.Context`` that makes ``SerializingSocket``, and never hangs when dropped."""
+
+    _socket_class = SerializingSocket
+
+    _alive = 0  # sockets made here and not yet closed
+    _orphaned = False  # finished by the collector while sockets were alive
+
+    def _add_socket(self, socket: Any) -> None:
+        super()._add_socket(socket)
+        if isinstance(socket, SerializingSocket):
+            socket._counted = True
+            self._alive += 1
+            # close() sees to it too, except where another thread is terminating the
+            # context: no option can be set any more then. (SUB's default is 0 already.)
+            if int(socket.getsockopt(zmq.LINGER)) < 0:
+                socket.setsockopt(zmq.LINGER, _LINGER_MS)
+
+    def _forget(self, socket: SerializingSocket) -> None:
+        if socket._counted:
+            socket._counted = False
+            self._alive -= 1
+        if self._orphaned and self._alive == 0:
+            self._orphaned = False
+            self.term()
+
+    def close_all(self, besides: object = None) -> None:
+        """Close every socket made here and terminate: within ``CLOSE_SECONDS``.
+
+        Args:
+            besides: a socket that another thread uses. Terminating wakes that thread, and
+                is complete when it has closed its socket.
+        """
+        for socket in list(self._sockets or ()):
+            if socket is not besides and not socket.closed:
+                socket.close()
+        self.term()
+
+    def __del__(self) -> None:
+        if self._alive > 0:
+            self._orphaned = True
+        else:
+            super().__del__()

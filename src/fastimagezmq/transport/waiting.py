@@ -1,0 +1,145 @@
+"""Waiting that says what it waits for: nothing waits in silence for ever."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from .probe import Finding, Outcome, probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "wait_for_message"]
+
+logger = logging.getLogger("fastimagezmq")
+
+FIRST_WARNING_SECONDS = 5.0
+NEXT_WARNING_SECONDS = 60.0
+
+
+# A signal handler may want the wait to end, and cannot wake a poll that it interrupted.
+_LONGEST_POLL_SECONDS = 0.5
+
+
+def wait_for_message(
+    socket: zmq.Socket[Any],
+    endpoints: Sequence[str] = (),
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Return as soon as ``socket`` has a message; warn while it has none.
+
+    Waits as long as the socket's RCVTIMEO says. After five seconds, and each minute
+    from then on, the addresses in ``endpoints`` are probed in the background and what
+    is wrong with them is logged, one WARNING each. ``cancelled`` is asked now and then.
+
+    Raises:
+        zmq.Again: nothing came within RCVTIMEO.
+        zmq.ContextTerminated: the socket's context was terminated meanwhile, or the wait
+            was cancelled.
+    """
+    limit = int(socket.getsockopt(zmq.RCVTIMEO))
+    started = time.monotonic()
+    end = None if limit < 0 else started + limit / 1000
+    warning = started + FIRST_WARNING_SECONDS
+    while True:
+        until = min(warning, time.monotonic() + _LONGEST_POLL_SECONDS)
+        if end is not None:
+            until = min(until, end)
+        # Rounded up: a poll that returns a little early would only be called again.
+        if socket.poll(max(0, int((until - time.monotonic()) * 1000) + 1)):
+            return
+        if cancelled():
+            raise zmq.ContextTerminated
+        now = time.monotonic()
+        if end is not None and now >= end:
+            raise zmq.Again
+        if now >= warning:
+            _diagnose(endpoints, int(socket.type), round(now - started))
+            warning = now + NEXT_WARNING_SECONDS
+
+
+def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int) -> None:
+    """Probe and log on a thread of its own: a name look-up can hang for half a minute."""
+    for endpoint in endpoints:
+        threading.Thread(
+            target=_log_finding,
+            args=(endpoint, socket_type, waited),
+            name="fastimagezmq-probe",
+            daemon=True,
+        ).start()
+
+
+def _log_finding(endpoint: str, socket_type: int, waited: int) -> None:
+    sentence = describe(probe(endpoint, socket_type), socket_type)
+    if sentence is not None:
+        what = "no reply from" if socket_type == zmq.REQ else "no connection to"
+        logger.warning("%s %s for %d s: %s", what, endpoint, waited, sentence)
+
+
+def describe(finding: Finding, socket_type: int) -> str | None:
+    """Say in one sentence what was found and what to try; None where nothing is wrong."""
+    other = "hub" if socket_type == zmq.REQ else "sender"
+    host, port = finding.host, finding.port
+    match finding.outcome:
+        case Outcome.CONNECTED if socket_type != zmq.REQ:
+            return None  # a publisher that has nothing to say
+        case Outcome.CONNECTED:
+            return (
+                "connected, but the hub has not replied: is it busy, or does its program not call"
+                " send_reply() after each recv_image()?"
+            )
+        case Outcome.NO_NAME:
+            return (
+                f'the name "{host}" was not found ({finding.detail}): check its spelling,'
+                f" try {host}.local or the IP address"
+            )
+        case Outcome.REFUSED:
+            return (
+                f"refused: nothing listens there. Is the {other} program running on that"
+                " machine, and with this port?"
+            )
+        case Outcome.UNREACHABLE:
+            return (
+                f"unreachable ({finding.detail}): are both machines on the same network? Try"
+                f" ping {host}"
+            )
+        case Outcome.FILTERED:
+            return (
+                "no answer at all: the machine is off, or a firewall filters the port. Try"
+                f" ping {host}, and open TCP port {port} on it"
+            )
+        case Outcome.SILENT:
+            return (
+                "something accepts the connection but does not speak ZeroMQ: a stopped"
+                f" {other}, or another program on this port?"
+            )
+        case Outcome.NOT_ZMQ:
+            return (
+                "another program, which does not speak ZeroMQ, listens there: check the port number"
+            )
+        case Outcome.SECURED:
+            return f"the {other} demands {finding.detail} security, and this end has none set"
+        case Outcome.WRONG_PEER:
+            return _mismatch(finding.detail, socket_type)
+        case _ if socket_type == zmq.REQ:
+            return f"is the {other} running, and does it use this address?"
+        case _:
+            return None
+
+
+def _mismatch(peer: str, socket_type: int) -> str:
+    own = zmq.SocketType(socket_type).name
+    advice = {
+        ("REQ", "PUB"): "a PUB sender is there, where a hub should be: two senders cannot talk",
+        ("SUB", "REP"): (
+            "a REQ/REP hub is there, where a PUB sender should be: give the sender"
+            " REQ_REP=False, or this hub REQ_REP=True"
+        ),
+        ("REQ", "SUB"): "a SUB hub is there: give the hub REQ_REP=True, or this sender False",
+    }.get((own, peer), "give REQ_REP the same value on both ends")
+    return f"its socket is {peer}, which a {own} socket cannot talk to: {advice}"

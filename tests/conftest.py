@@ -1,0 +1,55 @@
+"""What every test leaves behind is looked at here: no socket, no lease."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fastimagezmq import _codec
+from fastimagezmq.transport import SerializingContext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_alive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """After each test no socket is open, no context alive, and no lease held."""
+    made: list[weakref.ref[Any]] = []
+    original = SerializingContext._add_socket
+
+    def recording(self: SerializingContext, made_socket: Any) -> None:
+        made.append(weakref.ref(made_socket))
+        made.append(weakref.ref(self))
+        original(self, made_socket)
+
+    monkeypatch.setattr(SerializingContext, "_add_socket", recording)
+    yield
+    gc.collect()
+    alive = [thing for ref in made if (thing := ref()) is not None and not thing.closed]
+    assert not alive, f"left open: {alive}"
+    # Bodies that were sent are given back by a thread of pyzmq's: shortly after.
+    deadline = time.monotonic() + 5
+    while _codec.pool_stats().leases and time.monotonic() < deadline:
+        time.sleep(0.005)
+        gc.collect()
+    assert _codec.pool_stats().leases == 0, "a lease is still held"
+
+
+@pytest.fixture
+def port() -> int:
+    """A TCP port of loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def address(port: int) -> str:
+    """An address to connect to, and to bind, on loopback."""
+    return f"tcp://127.0.0.1:{port}"
