@@ -1,0 +1,54 @@
+"""Stream camera images over ZeroMQ: imageZMQ's programs, unchanged, on a C core.
+
+``import fastimagezmq as imagezmq`` gives everything that ``import imagezmq`` gives:
+``ImageSender``, ``ImageHub``, ``SerializingSocket``, ``SerializingContext``, and the names
+``zmq`` and ``np``. Beside them stand the codec (``encode_jpeg``, ``decode_jpeg``,
+``jpeg_info``), ``Frame``, and the errors.
+"""
+
+from . import imagezmq as imagezmq
+from .__version__ import (
+    __author__,
+    __author_email__,
+    __copyright__,
+    __description__,
+    __license__,
+    __title__,
+    __url__,
+    __version__,
+)
+from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
+from .errors import AddressError, CodecError, Error, StateError, WireError
+from .frame import Frame
+from .image_hub import HubStats
+from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
+
+__all__ = [
+    "AddressError",
+    "CodecError",
+    "Error",
+    "Frame",
+    "HubStats",
+    "ImageHub",
+    "ImageSender",
+    "JpegInfo",
+    "Lease",
+    "SerializingContext",
+    "SerializingSocket",
+    "StateError",
+    "WireError",
+    "__author__",
+    "__author_email__",
+    "__copyright__",
+    "__description__",
+    "__license__",
+    "__title__",
+    "__url__",
+    "__version__",
+    "decode_jpeg",
+    "encode_jpeg",
+    "imagezmq",
+    "jpeg_info",
+    "np",
+    "zmq",
+]

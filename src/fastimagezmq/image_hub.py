@@ -1,0 +1,321 @@
+"""ImageHub: imageZMQ's hub, its surface and its quirks, on this transport."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import zmq
+
+from . import _codec, wire
+from .endpoint import Endpoint
+from .errors import CodecError, StateError, WireError
+from .frame import DecodeOptions, Frame
+from .transport import SerializingSocket
+from .transport.sockets import receive_parts
+from .transport.waiting import wait_for_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["HubStats", "ImageHub"]
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger("fastimagezmq")
+
+_WARNING_INTERVAL_SECONDS = 60.0
+_WARNED_PEERS = 256
+
+
+@dataclass(frozen=True)
+class HubStats:
+    """What a hub has seen since it was opened."""
+
+    received: int
+    """Frames given to the program."""
+    malformed: int
+    """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
+
+
+class ImageHub(Endpoint):
+    """Receives images and messages from ImageSenders.
+
+    Args:
+        open_port: with ``REQ_REP=True`` the address to bind, ``tcp://*:port``; else a
+            sender's address, ``tcp://host:port``, to connect to.
+        REQ_REP: True: REQ/REP; each frame wants a ``send_reply``. False: PUB/SUB.
+        on_error: what becomes of a malformed message. "skip": it is counted, logged and
+            passed over, and its REQ sender is answered ``b"ERROR: ..."``. "raise": the
+            same, and ``WireError`` or ``CodecError`` is raised; the stream goes on after.
+        colorspace: how JPEG frames are decoded, in memory order; see ``decode_jpeg``. Raw
+            arrays arrive as they were sent, and pictures sent as GRAY as (h, w).
+        scale: 1, 1/2, 1/4 or 1/8: JPEG frames are decoded at this size, for less work.
+        max_bytes: the largest body taken, in bytes.
+        max_pixels: the largest JPEG decoded, in pixels.
+        rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
+            default, 1000.
+        options: zmq socket options, ``{zmq.RCVBUF: 65536}`` or ``{"RCVBUF": 65536}``, set
+            before the address is bound or connected.
+
+    Attributes:
+        zmq_context: the context, a ``SerializingContext``.
+        zmq_socket: the socket, a ``SerializingSocket``, for the program to use.
+        REQ_REP: as given.
+
+    Raises:
+        AddressError: the address cannot be bound or connected; it says what to write.
+        ValueError: an option that is wrong, or that does not combine.
+    """
+
+    REQ_REP: bool = True
+
+    _raises = False
+    _decode = DecodeOptions()
+    _max_bytes = wire.DEFAULT_MAX_BYTES
+    _received = 0
+    _malformed = 0
+    _answered_for_program = False
+
+    def __init__(
+        self,
+        open_port: str = "tcp://*:5555",
+        REQ_REP: bool = True,
+        *,
+        on_error: str = "skip",
+        colorspace: str = "BGR",
+        scale: float = 1,
+        max_bytes: int = wire.DEFAULT_MAX_BYTES,
+        max_pixels: int = _codec.DEFAULT_MAX_PIXELS,
+        rcvhwm: int | None = None,
+        options: Mapping[Any, Any] | None = None,
+    ) -> None:
+        _check_options(on_error, colorspace, scale)
+        self.REQ_REP = REQ_REP
+        self._raises = on_error == "raise"
+        self._decode = DecodeOptions(colorspace, scale, max_pixels)
+        self._max_bytes = max_bytes
+        self._options = dict(options or {})
+        if rcvhwm is not None:
+            self._options[zmq.RCVHWM] = rcvhwm
+        try:
+            if REQ_REP == True:  # noqa: E712 (imageZMQ's own comparison)
+                self.init_reqrep(open_port)
+            else:
+                self.init_pubsub(open_port)
+        except BaseException:
+            self.close()
+            raise
+
+    def init_reqrep(self, address: str) -> None:
+        """Open a REP socket bound to ``address``. Subclasses may override this."""
+        self._open(zmq.REP).bind(address)
+
+    def init_pubsub(self, address: str) -> None:
+        """Open a SUB socket connected to ``address``. Subclasses may override this."""
+        socket = self._open(zmq.SUB)
+        socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.connect(address)
+
+    def connect(self, open_port: str) -> None:
+        """Receive from one more PUB sender; in REQ/REP mode this does nothing.
+
+        Args:
+            open_port: that sender's address.
+
+        Raises:
+            AddressError: the address cannot be connected.
+        """
+        if self.REQ_REP == False:  # noqa: E712 (imageZMQ's own comparison)
+            with self._exclusive():
+                self.zmq_socket.connect(open_port)
+
+    def recv_image(self, copy: bool = False) -> tuple[Any, NDArray[Any]]:
+        """Wait for the next frame; a JPEG, however sent, is decoded.
+
+        Args:
+            copy: accepted for imageZMQ's sake. The array is backed by the received message
+                or a pooled block of its own: it is writable, C-contiguous and stays valid
+                after ``close()``.
+
+        Returns:
+            ``(msg, image)``: raw arrays in the sender's shape and dtype; JPEG frames as
+            ``Frame.image`` tells.
+
+        Raises:
+            StateError: closed, or the frame before wants its ``send_reply`` first.
+            WireError, CodecError: a malformed message, with ``on_error="raise"`` only.
+            zmq.Again: the program set RCVTIMEO, and it has passed.
+        """
+        del copy
+        if not _receives_as_ours(self.zmq_socket):
+            msg, image = self.zmq_socket.recv_array(copy=False)
+            return msg, image
+
+        def decoded(parts: list[zmq.Frame]) -> tuple[Any, NDArray[Any]]:
+            frame = self._parse(parts)
+            return frame.message, frame.image
+
+        return self._receive(decoded)
+
+    def recv_jpg(self, copy: bool = False) -> tuple[Any, Any]:
+        """Wait for the next message and return its blob, not looked into.
+
+        Args:
+            copy: accepted for imageZMQ's sake.
+
+        Returns:
+            ``(msg, blob)``; the blob is a ``zmq.Frame``: it has the buffer protocol,
+            ``.bytes``, ``.buffer`` and a length, and stays valid after ``close()``.
+
+        Raises:
+            StateError, WireError, zmq.Again: as ``recv_image``.
+        """
+        del copy
+        if not _receives_as_ours(self.zmq_socket):
+            msg, blob = self.zmq_socket.recv_jpg(copy=False)
+            return msg, blob
+
+        def opaque(parts: list[zmq.Frame]) -> tuple[Any, zmq.Frame]:
+            header, _ = wire.parse_parts(parts, max_bytes=self._max_bytes)
+            return header.message, parts[1]
+
+        return self._receive(opaque)
+
+    def recv_frame(self) -> Frame:
+        """Wait for the next frame and return it with its stamps, not yet decoded.
+
+        Raises:
+            StateError, WireError, zmq.Again: as ``recv_image``. A JPEG that proves corrupt
+            raises CodecError when ``Frame.image`` is read.
+        """
+        return self._receive(self._parse)
+
+    def send_reply(self, reply_message: bytes = b"OK") -> None:
+        """Answer the frame that was received last.
+
+        Args:
+            reply_message: what the sender's ``send_image`` returns.
+
+        Raises:
+            TypeError: not bytes.
+            StateError: no frame waits for an answer, or a SUB hub, which never answers.
+        """
+        if isinstance(reply_message, str):
+            raise TypeError(f"a reply is bytes: write b{reply_message!r:.60} or text.encode()")
+        with self._exclusive():
+            if self._answered_for_program:
+                # The message that recv_* raised for: its sender has been told already.
+                self._answered_for_program = False
+                return
+            try:
+                self.zmq_socket.send(reply_message)
+            except zmq.ZMQError as error:
+                raise _explained_reply(error) from None
+
+    def stats(self) -> HubStats:
+        """Return how many frames were received, and how many messages were malformed."""
+        return HubStats(self._received, self._malformed)
+
+    # --- what the above is made of ---------------------------------------------------
+
+    def _parse(self, parts: list[zmq.Frame]) -> Frame:
+        return wire.parse_frame(parts, max_bytes=self._max_bytes, decode=self._decode)
+
+    def _receive(self, parse: Callable[[list[zmq.Frame]], _T]) -> _T:
+        """Return the next message that ``parse`` takes; the others are dealt with."""
+        with self._exclusive():
+            socket = self.zmq_socket
+            self._answered_for_program = False
+            while True:
+                parts = self._receive_parts(socket)
+                try:
+                    result = parse(parts)
+                except (WireError, CodecError) as error:
+                    self._reject(socket, error, parts[0])
+                    if self._raises:
+                        self._answered_for_program = True
+                        raise
+                else:
+                    self._received += 1
+                    return result
+
+    def _receive_parts(self, socket: SerializingSocket) -> list[zmq.Frame]:
+        # A REP socket is writable exactly while it owes a reply, and never readable then.
+        if socket.type == zmq.REP and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+            raise StateError(
+                zmq.EFSM,
+                "the frame before has not been answered: call send_reply first, once for each"
+                " frame received",
+            )
+        wait_for_message(socket, socket.endpoints, lambda: self._closed)
+        return receive_parts(socket)
+
+    def _reject(self, socket: SerializingSocket, error: Exception, part: zmq.Frame) -> None:
+        """Answer, count and log a message that is no frame."""
+        if socket.type == zmq.REP:
+            socket.send(b"ERROR: " + str(error).encode("utf-8", "replace"))
+        self._malformed += 1
+        try:
+            peer = str(part.get("Peer-Address"))
+        except (zmq.ZMQError, AttributeError):
+            peer = "an unknown address"
+        if self._warnings_due(peer):
+            logger.warning("skipped a malformed message from %s: %s", peer, error)
+
+    def _warnings_due(self, peer: str) -> bool:
+        """Tell whether to warn of this peer (again): once a minute, for so many peers."""
+        warned: dict[str, float] = self.__dict__.setdefault("_warned", {})
+        now = time.monotonic()
+        if now - warned.get(peer, -_WARNING_INTERVAL_SECONDS) < _WARNING_INTERVAL_SECONDS:
+            return False
+        warned.pop(peer, None)
+        warned[peer] = now  # last in order: the first is the one warned of longest ago
+        if len(warned) > _WARNED_PEERS:
+            del warned[next(iter(warned))]
+        return True
+
+
+def _receives_as_ours(socket: Any) -> bool:
+    """Tell whether the socket is of this library, with no receiving method overridden."""
+    kind = type(socket)
+    return (
+        isinstance(socket, SerializingSocket)
+        and kind.recv_array is SerializingSocket.recv_array
+        and kind.recv_jpg is SerializingSocket.recv_jpg
+        and kind.recv is zmq.Socket.recv
+    )
+
+
+def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
+    """Say in one sentence why a reply cannot be sent."""
+    if error.errno == zmq.EFSM:
+        return StateError(zmq.EFSM, "no frame waits for an answer: call recv_image first")
+    if error.errno == zmq.ENOTSUP:
+        return StateError(
+            zmq.ENOTSUP,
+            "a SUB hub (REQ_REP=False) only receives, its senders wait for no answer: leave out"
+            " send_reply",
+        )
+    return error
+
+
+def _check_options(on_error: str, colorspace: str, scale: float) -> None:
+    """Refuse options that are wrong or do not combine.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    if on_error not in ("skip", "raise"):
+        raise ValueError(f'on_error={on_error!r}: give "skip" or "raise"')
+    if colorspace not in _codec.COLORSPACES:
+        known = ", ".join(_codec.COLORSPACES)
+        raise ValueError(f"colorspace={colorspace!r} is none of {known}")
+    if scale not in (1, 1 / 2, 1 / 4, 1 / 8):
+        raise ValueError(f"scale={scale!r}: give 1, 1/2, 1/4 or 1/8")
+    if colorspace == "YUV420" and scale != 1:
+        raise ValueError('colorspace="YUV420" is decoded at full size only: leave out scale')
