@@ -1,23 +1,29 @@
-"""Real photographs, from scikit-image's wheel, as OpenCV would give them."""
+"""Photographs of scikit-image as tests want them: BGR uint8, in memory as OpenCV has them."""
 
 from __future__ import annotations
 
-import functools
-from typing import TYPE_CHECKING
+from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 from skimage import data
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+Pixels = npt.NDArray[np.uint8]
 
 NAMES = ("astronaut", "coffee", "chelsea", "motorcycle")
 
 
-@functools.cache
-def photo(name: str) -> NDArray[np.uint8]:
-    """Return a photograph as a (h, w, 3) uint8 array in B,G,R order; do not write to it."""
+@cache
+def photo(name: str) -> Pixels:
+    """Return one of `NAMES` as a read-only C-contiguous (h, w, 3) array in B, G, R."""
     rgb = data.stereo_motorcycle()[0] if name == "motorcycle" else getattr(data, name)()
-    bgr = np.ascontiguousarray(rgb[..., ::-1], dtype=np.uint8)
+    bgr = np.ascontiguousarray(rgb[..., ::-1])
     bgr.flags.writeable = False
     return bgr
+
+
+def crop(width: int, height: int, name: str = "astronaut") -> Pixels:
+    """Return a writable C-contiguous copy of a photograph's middle."""
+    whole = photo(name)
+    top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
+    return whole[top : top + height, left : left + width].copy()

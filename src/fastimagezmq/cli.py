@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import builtins
+import importlib
+import importlib.machinery
+import io
 import os
-import runpy
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,5 +59,20 @@ def _run(program: str, args: list[str], parser: argparse.ArgumentParser) -> int:
     sys.path.insert(0, str(_SHIM))
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join([str(_SHIM), *([inherited] if inherited else [])])
-    runpy.run_path(program, run_name="__main__")
+    # Imported now, so that a program which puts imageZMQ's folder on the path gets ours too.
+    importlib.import_module("imagezmq")
+    # Not runpy's module, which ends with the program's last line: threads may still run
+    # then, and look their functions up in __main__.
+    file = os.path.abspath(program)
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__.update(
+        __builtins__=builtins,
+        __file__=file,
+        __cached__=None,
+        __loader__=importlib.machinery.SourceFileLoader("__main__", file),
+    )
+    with io.open_code(file) as source:
+        code = compile(source.read(), file, "exec", dont_inherit=True)
+    sys.modules["__main__"] = main_module
+    exec(code, main_module.__dict__)  # noqa: S102
     return 0

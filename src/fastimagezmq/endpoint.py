@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +15,7 @@ from .transport import SerializingContext, SerializingSocket
 from .transport.sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
 __all__ = ["Endpoint"]
@@ -47,41 +48,13 @@ class Endpoint:
             _set_option(socket, option, value)
         return socket
 
-    @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Let one thread at a time use the socket.
+    def _exclusive(self) -> _Exclusive:
+        """Let one thread at a time use the socket, as in ``with self._exclusive():``."""
+        return _Exclusive(self)
 
-        A ``close()`` that comes meanwhile leaves the socket to the thread that uses it:
-        from another thread it terminates the context, which wakes this one; from a signal
-        handler of this very thread it only leaves a note.
-
-        Raises:
-            StateError: closed, or opened by the process that this one was forked from.
-        """
-        with self._lock:
-            if self._closed:
-                raise self._state_error("is closed")
-            if self._owner is not None and self._owner != os.getpid():
-                raise self._state_error(
-                    "was opened by the process that this one was forked from: open a new one here"
-                )
-            self._user = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._user = None
-                if self._closed:
-                    self._close_socket()
-                    if self._close_noted:
-                        self._close_context()
-
-    def _state_error(self, what: str) -> StateError:
-        return StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {what}")
-
-    @property
+    @functools.cached_property
     def _lock(self) -> threading.RLock:
-        lock: threading.RLock = self.__dict__.setdefault("_endpoint_lock", threading.RLock())
-        return lock
+        return threading.RLock()
 
     def close(self) -> None:
         """Close the socket and its context, within a second whatever the peer does.
@@ -131,6 +104,47 @@ class Endpoint:
         with contextlib.suppress(Exception):
             if not self._closed:
                 self.close()
+
+
+class _Exclusive:
+    """One thread's turn at an endpoint's socket.
+
+    A ``close()`` that comes meanwhile leaves the socket to the thread that uses it: from
+    another thread it terminates the context, which wakes this one; from a signal handler
+    of this very thread it only leaves a note.
+
+    Raises:
+        StateError: closed, or opened by the process that this one was forked from.
+    """
+
+    __slots__ = ("_endpoint",)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def __enter__(self) -> None:
+        endpoint = self._endpoint
+        endpoint._lock.acquire()
+        problem = None
+        if endpoint._closed:
+            problem = "is closed"
+        elif endpoint._owner is not None and endpoint._owner != os.getpid():
+            problem = "was opened by the process that this one was forked from: open a new one here"
+        if problem is not None:
+            endpoint._lock.release()
+            raise StateError(zmq.ENOTSOCK, f"this {type(endpoint).__name__} {problem}")
+        endpoint._user = threading.get_ident()
+
+    def __exit__(self, *exc_info: object) -> None:
+        endpoint = self._endpoint
+        endpoint._user = None
+        try:
+            if endpoint._closed:
+                endpoint._close_socket()
+                if endpoint._close_noted:
+                    endpoint._close_context()
+        finally:
+            endpoint._lock.release()
 
 
 def _set_option(socket: zmq.Socket[Any], option: Any, value: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +16,8 @@ from . import _codec, wire
 from .endpoint import Endpoint
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
-from .transport import SerializingSocket
-from .transport.sockets import receive_parts
-from .transport.waiting import wait_for_message
+from .transport import SerializingSocket, waiting
+from .transport.sockets import with_the_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,9 +132,20 @@ class ImageHub(Endpoint):
         Raises:
             AddressError: the address cannot be connected.
         """
-        if self.REQ_REP == False:  # noqa: E712 (imageZMQ's own comparison)
-            with self._exclusive():
-                self.zmq_socket.connect(open_port)
+        if self.REQ_REP != False:  # noqa: E712 (imageZMQ's own comparison)
+            return
+        asked: Future[None] = Future()
+        self._addresses_asked.append((open_port, asked))
+        # Another thread may wait in recv_* for a frame that comes from this very address:
+        # whoever has the socket now, or next, connects it.
+        while not asked.done():
+            if self._lock.acquire(timeout=0.01):
+                try:
+                    with self._exclusive():
+                        self._connect_asked()
+                finally:
+                    self._lock.release()
+        asked.result()
 
     def recv_image(self, copy: bool = False) -> tuple[Any, NDArray[Any]]:
         """Wait for the next frame; a JPEG, however sent, is decoded.
@@ -157,6 +170,9 @@ class ImageHub(Endpoint):
             return msg, image
 
         def decoded(parts: list[zmq.Frame]) -> tuple[Any, NDArray[Any]]:
+            header, body = wire.parse_parts(parts, max_bytes=self._max_bytes)
+            if header.dtype is not None:
+                return header.message, wire.parse_array(header, body)
             frame = self._parse(parts)
             return frame.message, frame.image
 
@@ -231,6 +247,7 @@ class ImageHub(Endpoint):
         with self._exclusive():
             socket = self.zmq_socket
             self._answered_for_program = False
+            self._connect_asked()
             while True:
                 parts = self._receive_parts(socket)
                 try:
@@ -245,15 +262,40 @@ class ImageHub(Endpoint):
                     return result
 
     def _receive_parts(self, socket: SerializingSocket) -> list[zmq.Frame]:
-        # A REP socket is writable exactly while it owes a reply, and never readable then.
-        if socket.type == zmq.REP and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+        try:
+            first = waiting.receive(
+                socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
+            )
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EFSM:
+                raise
             raise StateError(
                 zmq.EFSM,
                 "the frame before has not been answered: call send_reply first, once for each"
                 " frame received",
-            )
-        wait_for_message(socket, socket.endpoints, lambda: self._closed)
-        return receive_parts(socket)
+            ) from None
+        return with_the_rest(socket, first)
+
+    @functools.cached_property
+    def _addresses_asked(self) -> deque[tuple[str, Future[None]]]:
+        return deque()
+
+    def _is_cancelled(self) -> bool:
+        self._connect_asked()
+        return self._closed
+
+    def _connect_asked(self) -> None:
+        """Connect what ``connect`` was asked for; only by the thread that has the lock."""
+        while self._addresses_asked:
+            address, asked = self._addresses_asked.popleft()
+            try:
+                # For an init_pubsub of the program's own, which may leave it to this.
+                self.zmq_socket.setsockopt(zmq.SUBSCRIBE, b"")
+                self.zmq_socket.connect(address)
+            except Exception as error:
+                asked.set_exception(error)
+            else:
+                asked.set_result(None)
 
     def _reject(self, socket: SerializingSocket, error: Exception, part: zmq.Frame) -> None:
         """Answer, count and log a message that is no frame."""
@@ -265,7 +307,8 @@ class ImageHub(Endpoint):
         except (zmq.ZMQError, AttributeError):
             peer = "an unknown address"
         if self._warnings_due(peer):
-            logger.warning("skipped a malformed message from %s: %s", peer, error)
+            # As text: a record that is kept would keep the error's traceback, and so the frames.
+            logger.warning("skipped a malformed message from %s: %s", peer, str(error))
 
     def _warnings_due(self, peer: str) -> bool:
         """Tell whether to warn of this peer (again): once a minute, for so many peers."""
@@ -282,9 +325,14 @@ class ImageHub(Endpoint):
 
 def _receives_as_ours(socket: Any) -> bool:
     """Tell whether the socket is of this library, with no receiving method overridden."""
-    kind = type(socket)
+    kind: Any = type(socket)  # Any: not every class need be hashable
+    return _receiving_is_ours(kind)
+
+
+@functools.lru_cache(maxsize=16)
+def _receiving_is_ours(kind: Any) -> bool:
     return (
-        isinstance(socket, SerializingSocket)
+        issubclass(kind, SerializingSocket)
         and kind.recv_array is SerializingSocket.recv_array
         and kind.recv_jpg is SerializingSocket.recv_jpg
         and kind.recv is zmq.Socket.recv

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import zmq
 from . import _codec, wire
 from .endpoint import Endpoint
 from .errors import StateError
-from .transport import SerializingSocket, bodies
-from .transport.waiting import wait_for_message
+from .transport import SerializingSocket, bodies, waiting
+from .transport.sockets import with_the_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,8 +177,12 @@ class ImageSender(Endpoint):
         socket = self.zmq_socket
         if not _frames_as_ours(socket):
             # The program's own socket class: call it as imageZMQ would.
-            array = np.ascontiguousarray(bodies.checked_array(image))
-            socket.send_array(array, msg, copy=False)
+            if self._jpeg is not None:
+                socket.send_jpg(msg, memoryview(self._encode(image)), copy=False)
+                return
+            array = bodies.checked_array(image)
+            # (np.ascontiguousarray would make a 0-d array 1-d.)
+            socket.send_array(np.asarray(array, order="C"), msg, copy=False)
             return
         stamps = self._stamps()
         body: Any
@@ -244,18 +249,21 @@ class ImageSender(Endpoint):
         socket: SerializingSocket = self.zmq_socket
         if not _frames_as_ours(socket):
             return socket.recv()
-        wait_for_message(socket, socket.endpoints, lambda: self._closed)
-        reply = socket.recv()
-        while socket.getsockopt(zmq.RCVMORE):
-            socket.recv()  # a reply is one part; the next frame needs the rest out of the way
-        return reply
+        reply = waiting.receive(socket, endpoints=socket.endpoints, cancelled=lambda: self._closed)
+        with_the_rest(socket, reply)  # a reply is one part; the next needs the rest gone
+        return reply.bytes
 
 
 def _frames_as_ours(socket: Any) -> bool:
     """Tell whether the socket is of this library, with no framing method overridden."""
-    kind = type(socket)
+    kind: Any = type(socket)  # Any: not every class need be hashable
+    return _framing_is_ours(kind)
+
+
+@functools.lru_cache(maxsize=16)
+def _framing_is_ours(kind: Any) -> bool:
     return (
-        isinstance(socket, SerializingSocket)
+        issubclass(kind, SerializingSocket)
         and kind.send_array is SerializingSocket.send_array
         and kind.send_jpg is SerializingSocket.send_jpg
         and kind.send is zmq.Socket.send

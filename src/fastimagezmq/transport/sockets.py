@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "receive_parts"]
+__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "with_the_rest"]
 
 CLOSE_SECONDS = 0.9
 """How long, in seconds, a closing socket goes on delivering what was sent."""
@@ -30,6 +30,8 @@ _LINGER_MS = int(CLOSE_SECONDS * 1000)
 
 # Parts kept of one message: one more than a frame has, enough to tell that it is none.
 _KEPT_PARTS = 3
+
+_SNDMORE = int(zmq.SNDMORE)  # the enum's own | costs more than the call
 
 
 class SerializingSocket(zmq.Socket[bytes]):
@@ -144,7 +146,7 @@ class SerializingSocket(zmq.Socket[bytes]):
         Raises:
             zmq.ZMQError: libzmq refused; nothing has been sent then.
         """
-        self.send(header, flags | zmq.SNDMORE)
+        self.send(header, int(flags) | _SNDMORE)
         # libzmq takes the rest of a message whose first part it took: it counts messages,
         # not parts, against the high-water mark. Only an interrupt can come in between.
         try:
@@ -173,7 +175,7 @@ class SerializingSocket(zmq.Socket[bytes]):
             WireError: not an array message. It has been taken from the socket whole.
         """
         del copy, track
-        header, body = wire.parse_parts(receive_parts(self, flags))
+        header, body = wire.parse_parts(with_the_rest(self, self.recv(flags, copy=False)))
         return header.message, wire.parse_array(header, body)
 
     def recv_jpg(self, flags: int = 0, copy: bool = True, track: bool = False) -> tuple[Any, Any]:
@@ -193,22 +195,19 @@ class SerializingSocket(zmq.Socket[bytes]):
                 from the socket whole.
         """
         del track
-        parts = receive_parts(self, flags)
+        parts = with_the_rest(self, self.recv(flags, copy=False))
         header, _ = wire.parse_parts(parts)
         return header.message, parts[1].bytes if copy else parts[1]
 
 
-def receive_parts(socket: zmq.Socket[Any], flags: int = 0) -> list[zmq.Frame]:
-    """Take one whole message from a socket; of its parts the first three are kept.
-
-    Raises:
-        zmq.ZMQError: as ``zmq.Socket.recv`` does.
-    """
-    parts = [socket.recv(flags, copy=False)]
-    while socket.getsockopt(zmq.RCVMORE):
-        part = socket.recv(flags, copy=False)
+def with_the_rest(socket: zmq.Socket[Any], first: zmq.Frame) -> list[zmq.Frame]:
+    """Take the rest of the message that ``first`` begins; its first three parts are kept."""
+    parts = [first]
+    last = first
+    while last.more:
+        last = socket.recv(copy=False)
         if len(parts) < _KEPT_PARTS:
-            parts.append(part)
+            parts.append(last)
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -14,7 +15,7 @@ from .probe import Finding, Outcome, probe
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "wait_for_message"]
+__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "receive"]
 
 logger = logging.getLogger("fastimagezmq")
 
@@ -22,16 +23,19 @@ FIRST_WARNING_SECONDS = 5.0
 NEXT_WARNING_SECONDS = 60.0
 
 
-# A signal handler may want the wait to end, and cannot wake a poll that it interrupted.
-_LONGEST_POLL_SECONDS = 0.5
+# A signal handler that closes the socket can only leave a note: look for it this often.
+_SLICE_MS = 500
+
+_NOBLOCK = int(zmq.NOBLOCK)
 
 
-def wait_for_message(
+def receive(
     socket: zmq.Socket[Any],
+    *,
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
-) -> None:
-    """Return as soon as ``socket`` has a message; warn while it has none.
+) -> zmq.Frame:
+    """Receive the first part of a message, as ``socket.recv(copy=False)``; warn while none comes.
 
     Waits as long as the socket's RCVTIMEO says. After five seconds, and each minute
     from then on, the addresses in ``endpoints`` are probed in the background and what
@@ -42,25 +46,35 @@ def wait_for_message(
         zmq.ContextTerminated: the socket's context was terminated meanwhile, or the wait
             was cancelled.
     """
-    limit = int(socket.getsockopt(zmq.RCVTIMEO))
+    # Where a message is there already, or the socket is in no state to receive, this is all.
+    # The rest is done while there is nothing to do but wait.
+    with contextlib.suppress(zmq.Again):
+        return socket.recv(_NOBLOCK, copy=False)
+    limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
+    if 0 <= limit_ms <= _SLICE_MS:
+        return socket.recv(copy=False)
     started = time.monotonic()
-    end = None if limit < 0 else started + limit / 1000
-    warning = started + FIRST_WARNING_SECONDS
-    while True:
-        until = min(warning, time.monotonic() + _LONGEST_POLL_SECONDS)
-        if end is not None:
-            until = min(until, end)
-        # Rounded up: a poll that returns a little early would only be called again.
-        if socket.poll(max(0, int((until - time.monotonic()) * 1000) + 1)):
-            return
-        if cancelled():
-            raise zmq.ContextTerminated
-        now = time.monotonic()
-        if end is not None and now >= end:
-            raise zmq.Again
-        if now >= warning:
-            _diagnose(endpoints, int(socket.type), round(now - started))
-            warning = now + NEXT_WARNING_SECONDS
+    socket.setsockopt(zmq.RCVTIMEO, _SLICE_MS)
+    try:
+        warning = started + FIRST_WARNING_SECONDS
+        while True:
+            try:
+                return socket.recv(copy=False)
+            except zmq.Again:
+                if cancelled():
+                    raise zmq.ContextTerminated from None
+            now = time.monotonic()
+            if now >= warning:
+                _diagnose(endpoints, int(socket.type), round(now - started))
+                warning = now + NEXT_WARNING_SECONDS
+            if limit_ms >= 0:
+                left_ms = limit_ms - int((now - started) * 1000)
+                if left_ms <= 0:
+                    raise zmq.Again
+                socket.setsockopt(zmq.RCVTIMEO, min(_SLICE_MS, left_ms))
+    finally:
+        with contextlib.suppress(zmq.ZMQError):  # closed meanwhile, or being terminated
+            socket.setsockopt(zmq.RCVTIMEO, limit_ms)
 
 
 def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int) -> None:
