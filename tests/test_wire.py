@@ -96,6 +96,7 @@ def test_the_documented_headers() -> None:
         np.dtype([("x", "f4"), ("y", "f4")]),
         np.dtype([("o", object)]),
         np.dtype("V0"),
+        np.dtype("V3"),
         np.dtype("S0"),
     ],
 )

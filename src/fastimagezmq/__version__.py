@@ -2,7 +2,7 @@
 
 __title__ = "fastimagezmq"
 __description__ = "imageZMQ's programs, unchanged, on a C core: stream camera images over ZeroMQ"
-__url__ = "https://pypi.org/project/fastimagezmq/"
+__url__ = ""
 __version__ = "0.1.0"
 __author__ = "The fastimagezmq authors"
 __author_email__ = ""

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import zmq
 
@@ -15,10 +15,40 @@ from .transport import SerializingContext, SerializingSocket
 from .transport.sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "exclusive"]
+
+_Method = TypeVar("_Method", bound="Callable[..., Any]")
+
+
+def exclusive(method: _Method) -> _Method:
+    """Make a method of an Endpoint one thread's turn at its socket.
+
+    A ``close()`` that comes meanwhile leaves the socket to the thread that uses it: from
+    another thread it terminates the context, which wakes this one; from a signal handler
+    of this very thread it only leaves a note.
+
+    The method raises StateError when the endpoint is closed, or was opened by the process
+    that this one was forked from.
+    """
+
+    @functools.wraps(method)
+    def turn(self: Endpoint, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            self._check_usable()
+            self._user = threading.get_ident()
+            try:
+                return method(self, *args, **kwargs)
+            finally:
+                self._user = None
+                if self._closed:
+                    self._close_socket()
+                    if self._close_noted:
+                        self._close_context()
+
+    return cast("_Method", turn)
 
 
 class Endpoint:
@@ -29,6 +59,8 @@ class Endpoint:
     attribute that only ``__init__`` sets.
     """
 
+    _lock: threading.RLock  # re-entrant, for a signal handler that calls close()
+
     zmq_context: zmq.Context[Any]
     zmq_socket: Any
 
@@ -37,6 +69,15 @@ class Endpoint:
     _user: int | None = None  # the thread that uses the socket now
     _closed = False
     _close_noted = False  # to be completed by the thread that uses the socket
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
+        """Make what even a program's own ``__init__`` must not leave out."""
+        self = super().__new__(cls)
+        self._prepare()
+        return self
+
+    def _prepare(self) -> None:
+        self._lock = threading.RLock()
 
     def _open(self, socket_type: int) -> SerializingSocket:
         """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
@@ -48,13 +89,14 @@ class Endpoint:
             _set_option(socket, option, value)
         return socket
 
-    def _exclusive(self) -> _Exclusive:
-        """Let one thread at a time use the socket, as in ``with self._exclusive():``."""
-        return _Exclusive(self)
-
-    @functools.cached_property
-    def _lock(self) -> threading.RLock:
-        return threading.RLock()
+    def _check_usable(self) -> None:
+        problem = None
+        if self._closed:
+            problem = "is closed"
+        elif self._owner is not None and self._owner != os.getpid():
+            problem = "was opened by the process that this one was forked from: open a new one here"
+        if problem is not None:
+            raise StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {problem}")
 
     def close(self) -> None:
         """Close the socket and its context, within a second whatever the peer does.
@@ -104,47 +146,6 @@ class Endpoint:
         with contextlib.suppress(Exception):
             if not self._closed:
                 self.close()
-
-
-class _Exclusive:
-    """One thread's turn at an endpoint's socket.
-
-    A ``close()`` that comes meanwhile leaves the socket to the thread that uses it: from
-    another thread it terminates the context, which wakes this one; from a signal handler
-    of this very thread it only leaves a note.
-
-    Raises:
-        StateError: closed, or opened by the process that this one was forked from.
-    """
-
-    __slots__ = ("_endpoint",)
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def __enter__(self) -> None:
-        endpoint = self._endpoint
-        endpoint._lock.acquire()
-        problem = None
-        if endpoint._closed:
-            problem = "is closed"
-        elif endpoint._owner is not None and endpoint._owner != os.getpid():
-            problem = "was opened by the process that this one was forked from: open a new one here"
-        if problem is not None:
-            endpoint._lock.release()
-            raise StateError(zmq.ENOTSOCK, f"this {type(endpoint).__name__} {problem}")
-        endpoint._user = threading.get_ident()
-
-    def __exit__(self, *exc_info: object) -> None:
-        endpoint = self._endpoint
-        endpoint._user = None
-        try:
-            if endpoint._closed:
-                endpoint._close_socket()
-                if endpoint._close_noted:
-                    endpoint._close_context()
-        finally:
-            endpoint._lock.release()
 
 
 def _set_option(socket: zmq.Socket[Any], option: Any, value: Any) -> None:

@@ -30,8 +30,8 @@ class Frame:
         message: what the sender gave as ``msg``: any JSON value.
         jpeg: the JPEG as it arrived (a buffer, never copied or re-encoded), or
             None if the frame came as raw pixels.
-        timestamp: capture time in seconds since the Unix epoch by the sender's
-            clock, or None if the sender does not stamp its frames.
+        timestamp: when the sender was given the image, in seconds since the Unix epoch
+            by its clock, or None if it does not stamp its frames.
         sequence: the sender's frame counter, from 0, or None likewise.
 
     A JPEG frame is decoded when ``image`` is first read, and only then.
@@ -90,7 +90,7 @@ class Frame:
 
     @property
     def age(self) -> float | None:
-        """Seconds since capture, or None without a timestamp.
+        """Seconds since the timestamp, or None without one.
 
         It compares the sender's clock with this machine's, and is only as good as
         their agreement.

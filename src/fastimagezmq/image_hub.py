@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import zmq
 
 from . import _codec, wire
-from .endpoint import Endpoint
+from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .transport import SerializingSocket, waiting
@@ -76,6 +76,7 @@ class ImageHub(Endpoint):
 
     REQ_REP: bool = True
 
+    _addresses_asked: deque[tuple[str, Future[None]]]  # by connect, to be connected
     _raises = False
     _decode = DecodeOptions()
     _max_bytes = wire.DEFAULT_MAX_BYTES
@@ -97,6 +98,8 @@ class ImageHub(Endpoint):
         options: Mapping[Any, Any] | None = None,
     ) -> None:
         _check_options(on_error, colorspace, scale)
+        _check_limit("max_bytes", max_bytes)
+        _check_limit("max_pixels", max_pixels)
         self.REQ_REP = REQ_REP
         self._raises = on_error == "raise"
         self._decode = DecodeOptions(colorspace, scale, max_pixels)
@@ -112,6 +115,10 @@ class ImageHub(Endpoint):
         except BaseException:
             self.close()
             raise
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._addresses_asked = deque()
 
     def init_reqrep(self, address: str) -> None:
         """Open a REP socket bound to ``address``. Subclasses may override this."""
@@ -141,8 +148,8 @@ class ImageHub(Endpoint):
         while not asked.done():
             if self._lock.acquire(timeout=0.01):
                 try:
-                    with self._exclusive():
-                        self._connect_asked()
+                    self._check_usable()
+                    self._connect_asked()
                 finally:
                     self._lock.release()
         asked.result()
@@ -211,6 +218,7 @@ class ImageHub(Endpoint):
         """
         return self._receive(self._parse)
 
+    @exclusive
     def send_reply(self, reply_message: bytes = b"OK") -> None:
         """Answer the frame that was received last.
 
@@ -223,15 +231,14 @@ class ImageHub(Endpoint):
         """
         if isinstance(reply_message, str):
             raise TypeError(f"a reply is bytes: write b{reply_message!r:.60} or text.encode()")
-        with self._exclusive():
-            if self._answered_for_program:
-                # The message that recv_* raised for: its sender has been told already.
-                self._answered_for_program = False
-                return
-            try:
-                self.zmq_socket.send(reply_message)
-            except zmq.ZMQError as error:
-                raise _explained_reply(error) from None
+        if self._answered_for_program:
+            # The message that recv_* raised for: its sender has been told already.
+            self._answered_for_program = False
+            return
+        try:
+            self.zmq_socket.send(reply_message)
+        except zmq.ZMQError as error:
+            raise _explained_reply(error) from None
 
     def stats(self) -> HubStats:
         """Return how many frames were received, and how many messages were malformed."""
@@ -242,24 +249,24 @@ class ImageHub(Endpoint):
     def _parse(self, parts: list[zmq.Frame]) -> Frame:
         return wire.parse_frame(parts, max_bytes=self._max_bytes, decode=self._decode)
 
+    @exclusive
     def _receive(self, parse: Callable[[list[zmq.Frame]], _T]) -> _T:
         """Return the next message that ``parse`` takes; the others are dealt with."""
-        with self._exclusive():
-            socket = self.zmq_socket
-            self._answered_for_program = False
-            self._connect_asked()
-            while True:
-                parts = self._receive_parts(socket)
-                try:
-                    result = parse(parts)
-                except (WireError, CodecError) as error:
-                    self._reject(socket, error, parts[0])
-                    if self._raises:
-                        self._answered_for_program = True
-                        raise
-                else:
-                    self._received += 1
-                    return result
+        socket = self.zmq_socket
+        self._answered_for_program = False
+        self._connect_asked()
+        while True:
+            parts = self._receive_parts(socket)
+            try:
+                result = parse(parts)
+            except (WireError, CodecError) as error:
+                self._reject(socket, error, parts[0])
+                if self._raises:
+                    self._answered_for_program = True
+                    raise
+            else:
+                self._received += 1
+                return result
 
     def _receive_parts(self, socket: SerializingSocket) -> list[zmq.Frame]:
         try:
@@ -275,10 +282,6 @@ class ImageHub(Endpoint):
                 " frame received",
             ) from None
         return with_the_rest(socket, first)
-
-    @functools.cached_property
-    def _addresses_asked(self) -> deque[tuple[str, Future[None]]]:
-        return deque()
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
@@ -352,6 +355,16 @@ def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
     return error
 
 
+def _check_limit(name: str, value: Any) -> None:
+    """Refuse a limit that is no positive integer.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r}: give a whole number above 0")
+
+
 def _check_options(on_error: str, colorspace: str, scale: float) -> None:
     """Refuse options that are wrong or do not combine.
 
@@ -363,7 +376,7 @@ def _check_options(on_error: str, colorspace: str, scale: float) -> None:
     if colorspace not in _codec.COLORSPACES:
         known = ", ".join(_codec.COLORSPACES)
         raise ValueError(f"colorspace={colorspace!r} is none of {known}")
-    if scale not in (1, 1 / 2, 1 / 4, 1 / 8):
+    if isinstance(scale, bool) or scale not in (1, 1 / 2, 1 / 4, 1 / 8):
         raise ValueError(f"scale={scale!r}: give 1, 1/2, 1/4 or 1/8")
     if colorspace == "YUV420" and scale != 1:
         raise ValueError('colorspace="YUV420" is decoded at full size only: leave out scale')

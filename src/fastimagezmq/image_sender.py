@@ -10,7 +10,7 @@ import numpy as np
 import zmq
 
 from . import _codec, wire
-from .endpoint import Endpoint
+from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .transport import SerializingSocket, bodies, waiting
 from .transport.sockets import with_the_rest
@@ -44,7 +44,8 @@ class ImageSender(Endpoint):
         copy: a PUB sender copies an array before ``send_image`` returns, since the program
             may reuse it. False promises that it will not be touched until it has left. A
             REQ sender waits for the reply, and never copies.
-        stamp: add capture time (seconds since the epoch) and a frame counter to the header.
+        stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
+            counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
             default, 1000.
         options: zmq socket options, ``{zmq.SNDBUF: 65536}`` or ``{"SNDBUF": 65536}``, set
@@ -132,16 +133,16 @@ class ImageSender(Endpoint):
         send = self.send_image_reqrep if self._reqrep else self.send_image_pubsub
         return send(msg, image)
 
+    @exclusive
     def send_image_reqrep(self, msg: Any, image: Any) -> bytes:
         """Send as ``send_image`` does, and wait for the reply."""
-        with self._exclusive():
-            self._send_image(msg, image, may_return_early=False)
-            return self._receive_reply()
+        self._send_image(msg, image, may_return_early=False)
+        return self._receive_reply()
 
+    @exclusive
     def send_image_pubsub(self, msg: Any, image: Any) -> None:
         """Send as ``send_image`` does, without waiting."""
-        with self._exclusive():
-            self._send_image(msg, image, may_return_early=True)
+        self._send_image(msg, image, may_return_early=True)
 
     def send_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes | None:
         """Send a JPEG, or any other bytes, with a message; it is not looked into.
@@ -160,16 +161,16 @@ class ImageSender(Endpoint):
         send = self.send_jpg_reqrep if self._reqrep else self.send_jpg_pubsub
         return send(msg, jpg_buffer)
 
+    @exclusive
     def send_jpg_reqrep(self, msg: Any, jpg_buffer: Buffer) -> bytes:
         """Send as ``send_jpg`` does, and wait for the reply."""
-        with self._exclusive():
-            self._send_jpg(msg, jpg_buffer, may_return_early=False)
-            return self._receive_reply()
+        self._send_jpg(msg, jpg_buffer, may_return_early=False)
+        return self._receive_reply()
 
+    @exclusive
     def send_jpg_pubsub(self, msg: Any, jpg_buffer: Buffer) -> None:
         """Send as ``send_jpg`` does, without waiting."""
-        with self._exclusive():
-            self._send_jpg(msg, jpg_buffer, may_return_early=True)
+        self._send_jpg(msg, jpg_buffer, may_return_early=True)
 
     # --- what the above is made of: header, body, message, reply ---------------------
 

@@ -80,12 +80,11 @@ def checked_dtype(dtype: np.dtype[Any]) -> str:
             cannot make the same array again from its name and the bytes.
     """
     name = str(dtype)
-    if not dtype.hasobject:
-        try:
-            if dtype.itemsize and np.dtype(name) == dtype:
-                return name
-        except TypeError:
-            pass
+    try:
+        if _parse_dtype(name) == dtype:
+            return name
+    except WireError:
+        pass
     raise TypeError(
         f"an array of dtype {name} cannot be sent: only plain numbers can"
         " (convert it with .astype(), or send fields one by one)"
