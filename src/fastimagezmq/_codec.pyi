@@ -1,0 +1,89 @@
+from collections.abc import Sequence
+from numbers import Real
+from typing import Final, NamedTuple, SupportsIndex, TypeAlias, TypeVar, final, overload
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+__all__ = [
+    "COLORSPACES",
+    "DEFAULT_MAX_PIXELS",
+    "SUBSAMPLINGS",
+    "JpegInfo",
+    "Lease",
+    "PoolStats",
+    "decode_jpeg",
+    "encode_jpeg",
+    "jpeg_info",
+    "lease",
+    "libjpeg_turbo_version",
+    "pool_stats",
+    "pool_trim",
+]
+
+_Pixels: TypeAlias = npt.NDArray[np.uint8]
+_Out = TypeVar("_Out", bound=_Pixels | tuple[_Pixels, _Pixels, _Pixels] | list[_Pixels])
+
+COLORSPACES: Final[tuple[str, ...]]
+SUBSAMPLINGS: Final[tuple[str, ...]]
+DEFAULT_MAX_PIXELS: Final[int]
+
+class PoolStats(NamedTuple):
+    leases: int
+    allocated: int
+    reused: int
+    idle_blocks: int
+    idle_bytes: int
+
+class JpegInfo(NamedTuple):
+    width: int
+    height: int
+    subsampling: str
+    components: int
+    restart_interval: int
+    progressive: bool
+
+@final
+class Lease:
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def readonly(self) -> bool: ...
+    def tobytes(self) -> bytes: ...
+    def __bytes__(self) -> bytes: ...
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def lease(nbytes: SupportsIndex) -> Lease: ...
+def pool_stats() -> PoolStats: ...
+def pool_trim() -> None: ...
+def encode_jpeg(
+    image: _Pixels | Buffer | Sequence[_Pixels],
+    quality: SupportsIndex = 85,
+    *,
+    subsampling: str = "420",
+    colorspace: str = "BGR",
+    size: tuple[int, int] | None = None,
+    restart_rows: SupportsIndex = 0,
+) -> Lease: ...
+@overload
+def decode_jpeg(
+    data: Buffer,
+    *,
+    colorspace: str = "BGR",
+    scale: float | Real = 1,
+    out: None = None,
+    max_pixels: SupportsIndex = ...,
+) -> _Pixels: ...
+@overload
+def decode_jpeg(
+    data: Buffer,
+    *,
+    colorspace: str = "BGR",
+    scale: float | Real = 1,
+    out: _Out,
+    max_pixels: SupportsIndex = ...,
+) -> _Out: ...
+def jpeg_info(data: Buffer) -> JpegInfo: ...
+def libjpeg_turbo_version() -> str: ...

@@ -1,0 +1,59 @@
+/* The few things that the C tests share. */
+#ifndef FIZ_CHECK_H
+#define FIZ_CHECK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "native/picture.h"
+
+#define CHECK(condition)                                                                \
+    do {                                                                                \
+        if (!(condition)) {                                                             \
+            fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__,    \
+                    #condition);                                                        \
+            abort();                                                                    \
+        }                                                                               \
+    } while (0)
+
+#define RUN(test)                                                                       \
+    do {                                                                                \
+        test();                                                                         \
+        printf("ok %s\n", #test);                                                       \
+        fflush(stdout);                                                                 \
+    } while (0)
+
+/* Pages of which the bytes asked for are the last: what reads or writes one byte
+ * beyond them, also within libjpeg's assembler, dies at once. */
+typedef struct {
+    uint8_t *data;
+    void *pages;
+    size_t mapped;
+} fence;
+
+fence fence_new(size_t nbytes);
+void fence_free(fence *f);
+
+/* A picture with edges, slopes and noise, the same for the same sides. Its memory
+ * ends at a fence; rows are `gap` bytes longer than their samples, except the last. */
+typedef struct {
+    fiz_picture picture;
+    fence memory[3];
+} test_picture;
+
+test_picture picture_new(fiz_layout layout, uint32_t width, uint32_t height, size_t gap);
+void picture_free(test_picture *p);
+/* The largest difference of two samples of two pictures of the same kind. */
+int picture_distance(const fiz_picture *a, const fiz_picture *b);
+
+/* Counts down to an allocation of ours that fails; below 0: none does. */
+extern int allocations_left;
+
+void run_pool_tests(void);
+void run_header_tests(void);
+void run_jpeg_tests(void);
+void run_thread_tests(void);
+
+#endif
