@@ -1,0 +1,60 @@
+# Two commands matter: `make demo` shows the product at work, `make test` tests it.
+# Both install what is missing; see scripts/setup.sh.
+
+PYTHON ?= python3
+DURATION ?= 5
+export PYTHON
+
+# Homebrew keeps jpeg-turbo outside the compiler's default paths.
+ifeq ($(shell uname -s),Darwin)
+  ifndef LIBJPEG_TURBO_PREFIX
+    brewed := $(shell brew --prefix jpeg-turbo 2>/dev/null)
+    ifneq ($(brewed),)
+      export LIBJPEG_TURBO_PREFIX := $(brewed)
+    endif
+  endif
+endif
+
+bin := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: demo test lint wheel-check test-native clean help
+
+demo: ## stream pictures through a hub and print the figures
+	@scripts/setup.sh demo
+	@$(bin)/python examples/demo.py --seconds "$(DURATION)" $${SOURCE:+--source "$$SOURCE"}
+
+test: ## run the tests
+	@scripts/setup.sh test
+	@$(bin)/python -m pytest $(ARGS)
+
+# SC2054 would take the comma in an array's -Wl,option for a mistake.
+lint: ## check style, types and shell scripts
+	@scripts/setup.sh lint
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy --strict
+	$(bin)/python -m mypy.stubtest --mypy-config-file pyproject.toml fastimagezmq._codec
+	PATH="$(CURDIR)/$(bin):$$PATH" cython-lint src
+	$(bin)/shellcheck --exclude=SC2054 scripts/*.sh .ci/run
+
+wheel-check: ## build a wheel in a temporary folder and check what is in it
+	@scripts/setup.sh lint
+	@scripts/wheel-check.sh
+
+test-native: ## test the C part alone, under the compiler's sanitizers
+	@scripts/setup.sh system
+	@scripts/test-native.sh
+
+clean: ## remove everything that was built or installed here
+	rm -rf .venv .make build dist src/*.egg-info src/fastimagezmq/*.so
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks demo-last-frame.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo 'make demo SOURCE=PATH    a video file or a folder of images; DURATION=SECONDS'
+	@echo 'make test ARGS="-k jpeg" options of pytest'
+	@echo 'make ... PYTHON=PATH     another Python than python3'
