@@ -26,8 +26,6 @@ NEXT_WARNING_SECONDS = 60.0
 # A signal handler that closes the socket can only leave a note: look for it this often.
 _SLICE_MS = 500
 
-_NOBLOCK = int(zmq.NOBLOCK)
-
 
 def receive(
     socket: zmq.Socket[Any],
@@ -46,14 +44,11 @@ def receive(
         zmq.ContextTerminated: the socket's context was terminated meanwhile, or the wait
             was cancelled.
     """
-    # Where a message is there already, or the socket is in no state to receive, this is all.
-    # The rest is done while there is nothing to do but wait.
-    with contextlib.suppress(zmq.Again):
-        return socket.recv(_NOBLOCK, copy=False)
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
     if 0 <= limit_ms <= _SLICE_MS:
         return socket.recv(copy=False)
     started = time.monotonic()
+    # Borrowing RCVTIMEO costs less than a poll, or a first try that fails, before each receive.
     socket.setsockopt(zmq.RCVTIMEO, _SLICE_MS)
     try:
         warning = started + FIRST_WARNING_SECONDS
