@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zmq
+import zmq.utils.garbage  # before _close_at_exit is registered: see there
 
 from . import _codec, wire
 from .endpoint import Endpoint, exclusive
@@ -68,6 +72,10 @@ class ImageSender(Endpoint):
     _reqrep = True
     _sequence = 0
     _awaiting_reply = False
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        _alive.add(self)
 
     def __init__(
         self,
@@ -253,6 +261,34 @@ class ImageSender(Endpoint):
         reply = waiting.receive(socket, endpoints=socket.endpoints, cancelled=lambda: self._closed)
         with_the_rest(socket, reply)  # a reply is one part; the next needs the rest gone
         return reply.bytes
+
+
+_alive: weakref.WeakSet[ImageSender] = weakref.WeakSet()
+
+_EXIT_WAIT_SECONDS = 0.5
+
+
+def _close_at_exit() -> None:
+    """Close the senders that the program leaves open when it ends.
+
+    What they have sent must have left, or been dropped, before pyzmq lets go of the memory
+    that libzmq reads from: it does so in an exit handler of its own, which was registered
+    before this one and therefore runs later. The locks are kept, so that a daemon thread
+    that sends stands still instead of failing. One that waits in a call is left alone.
+    """
+    senders = [
+        sender
+        for sender in list(_alive)
+        if sender._owner in (None, os.getpid()) and sender._lock.acquire(timeout=_EXIT_WAIT_SECONDS)
+    ]
+    for sender in senders:  # all of them first: they linger at the same time
+        sender._closed = True
+        sender._close_socket()
+    for sender in senders:
+        sender.close()
+
+
+atexit.register(_close_at_exit)
 
 
 def _frames_as_ours(socket: Any) -> bool:
