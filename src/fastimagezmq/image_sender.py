@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSender"]
 
-# Below this many bytes pyzmq copies a body whatever it is told: copying costs less than
-# keeping count of who still reads it.
-_COPY_BELOW = 65536
-
 
 class ImageSender(Endpoint):
     """Sends images and messages to an ImageHub.
@@ -71,7 +67,6 @@ class ImageSender(Endpoint):
     _stamp = False
     _reqrep = True
     _sequence = 0
-    _awaiting_reply = False
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -198,12 +193,7 @@ class ImageSender(Endpoint):
         if self._jpeg is None:
             array = bodies.checked_array(image)
             header = wire.pixels_header(msg, array.dtype, array.shape, *stamps)
-            if may_return_early and self._copy and array.nbytes >= _COPY_BELOW:
-                body = array if bodies.is_immutable(array) else bodies.leased_copy(array)
-            else:
-                body = array
-            if isinstance(body, np.ndarray):
-                body = bodies.of_array(body)
+            body = bodies.of_array(array, unchanging=may_return_early and self._copy)
         else:
             gray = self._colorspace == "GRAY"
             encoding = wire.ENC_JPEG_GRAY if gray else wire.ENC_JPEG
@@ -225,25 +215,16 @@ class ImageSender(Endpoint):
         if not _frames_as_ours(socket):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
-        body = bodies.of_blob(jpg_buffer)
         header = wire.blob_header(msg, None, *self._stamps())
-        size = memoryview(body).nbytes
-        if (
-            may_return_early
-            and self._copy
-            and size >= _COPY_BELOW
-            and not bodies.is_immutable(body)
-        ):
-            body = bodies.leased_copy(body)
+        body = bodies.of_blob(jpg_buffer, unchanging=may_return_early and self._copy)
         self._send_message(socket, header, body)
 
     def _stamps(self) -> tuple[float | None, int | None]:
         return (time.time(), self._sequence) if self._stamp else (None, None)
 
-    def _send_message(self, socket: SerializingSocket, header: bytes, body: Buffer) -> None:
-        small = memoryview(body).nbytes < _COPY_BELOW
+    def _send_message(self, socket: SerializingSocket, header: bytes, body: wire.BytesLike) -> None:
         try:
-            socket.send_parts(header, body, copy=small)
+            socket.send_parts(header, body, copy=memoryview(body).nbytes < bodies.COPY_BELOW)
         except zmq.ZMQError as error:
             if error.errno == zmq.EFSM:
                 raise StateError(

@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
     from ..wire import BytesLike
 
-__all__ = ["checked_array", "checked_blob", "is_immutable", "leased_copy", "of_array", "of_blob"]
+__all__ = [
+    "COPY_BELOW",
+    "checked_array",
+    "checked_blob",
+    "is_immutable",
+    "leased_copy",
+    "of_array",
+    "of_blob",
+]
+
+
+COPY_BELOW = 65536
+"""Below so many bytes pyzmq copies a body whatever it is told: that costs less than keeping
+count of who still reads it."""
 
 
 def checked_array(image: Any) -> NDArray[Any]:
@@ -46,9 +59,16 @@ def checked_array(image: Any) -> NDArray[Any]:
     )
 
 
-def of_array(array: NDArray[Any]) -> BytesLike:
-    """Return the pixels as bytes in C order: the array's own memory, or else a copy of it."""
-    if not array.flags.c_contiguous:
+def of_array(array: NDArray[Any], *, unchanging: bool = False) -> BytesLike:
+    """Return the pixels as bytes in C order: the array's own memory, or else a copy of it.
+
+    Args:
+        array: of any strides.
+        unchanging: copy what the program could still write to while it is being sent.
+    """
+    if not array.flags.c_contiguous or (
+        unchanging and array.nbytes >= COPY_BELOW and not is_immutable(array)
+    ):
         return leased_copy(array)
     # Through uint8, since some dtypes (datetime64) have no buffer format of their own.
     return array.reshape(-1).view(np.uint8)
@@ -74,14 +94,22 @@ def checked_blob(blob: Any) -> memoryview:
         raise TypeError(f"jpg_buffer must be bytes or another buffer, not {hint}") from None
 
 
-def of_blob(blob: Any) -> BytesLike:
+def of_blob(blob: Any, *, unchanging: bool = False) -> BytesLike:
     """Return a blob as a contiguous buffer: its own memory, or else a copy of it.
+
+    Args:
+        blob: any buffer.
+        unchanging: as for ``of_array``.
 
     Raises:
         TypeError: it has no buffer protocol.
     """
     view = checked_blob(blob)
-    return view if view.c_contiguous else view.tobytes()
+    if not view.c_contiguous:
+        return view.tobytes()
+    if unchanging and view.nbytes >= COPY_BELOW and not is_immutable(view):
+        return leased_copy(view)
+    return view
 
 
 def is_immutable(body: Any) -> bool:
