@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,10 @@ def before_pyzmq_lets_go_of_the_pictures() -> None:
 
 def with_a_forked_child() -> None:
     kept = [pending(linger=100), library.ImageHub("tcp://127.0.0.1:*")]
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and newer warn of forking beside threads; pyzmq has one.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         del kept
         gc.collect()
