@@ -113,7 +113,7 @@ def send(address: str, source: Path | None, quality: int, seconds: float, pipe: 
         pipe.send(error)
         return
     except ModuleNotFoundError as error:
-        pipe.send(SourceError(f"{error.name} is missing: pip install 'fastimagezmq[demo]'"))
+        pipe.send(SourceError(f"{error.name} is missing: run make demo"))
         return
     sizes = sorted({(picture.shape[1], picture.shape[0]) for picture in pictures})
     pipe.send((len(pictures), sizes[0], sizes[-1]))

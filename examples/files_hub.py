@@ -3,6 +3,6 @@ import fastimagezmq as imagezmq
 
 hub = imagezmq.ImageHub("tcp://*:5555")
 while True:
-    frame = hub.recv_frame()
-    Path(f"{frame.camera}.jpg").write_bytes(frame.jpeg)  # as it came: nothing is decoded
+    name, image = hub.recv_image()
+    Path("latest.jpg").write_bytes(imagezmq.encode_jpeg(image))
     hub.send_reply()

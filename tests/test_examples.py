@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zmq
 
 from fastimagezmq import ImageHub, decode_jpeg
 
@@ -112,10 +113,21 @@ def test_from_a_camera_to_a_screen(run: Any, tmp_path: Path) -> None:
     assert np.abs(np.load(shown).astype(int) - (0, 0, 255)).max() < 4
 
 
+def test_a_hub_that_is_restarted(run: Any, address: str) -> None:
+    with ImageHub(address) as hub:
+        run("reopening_sender.py")
+        hub.recv_image()  # and gone, with a frame that has no reply
+    with ImageHub(address) as hub:
+        hub.zmq_socket.setsockopt(zmq.RCVTIMEO, 30_000)
+        for _ in range(3):
+            assert hub.recv_image()[0] == "camera"
+            hub.send_reply()
+
+
 def test_without_camera_and_screen(run: Any, tmp_path: Path) -> None:
     run("files_hub.py")
     sender = run("numbers_sender.py")
-    saved = tmp_path / "camera.jpg"
+    saved = tmp_path / "latest.jpg"
     deadline = time.monotonic() + 30
     levels: set[int] = set()
     while len(levels) < 3 and time.monotonic() < deadline:

@@ -190,8 +190,9 @@ def test_a_port_in_use(address: str) -> None:
         ("hub", 'has no transport: write "tcp://hub"'),
         ("http://hub:5555", 'write "tcp://hub:5555"'),
         ("tcp://127.0.0.1", 'has no port: write "tcp://127.0.0.1:5555"'),
-        ("tcp://:port", 'the port "port" of'),
-        ("tcp://127.0.0.1:port", 'the port "port" of 127.0.0.1 is not a number'),
+        ("tcp://:port", 'the port "port" in'),
+        ("tcp://127.0.0.1:port", 'the port "port" in "tcp://127.0.0.1:port" is not a number'),
+        ("tcp://5555", 'has no host: write "tcp://'),
         ("tcp://127.0.0.1:70000", "is not a number from 1 to 65535"),
     ],
 )

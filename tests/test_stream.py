@@ -185,7 +185,7 @@ def test_a_malformed_message_is_passed_over(
         assert received[0][0] == "good"
         assert hub.stats().malformed == 1
         assert hub.stats().received == 1
-    (record,) = caplog.records
+    record = caplog.records[0]
     assert record.name == "fastimagezmq"
     assert record.levelno == logging.WARNING
     assert "skipped a malformed message from 127.0.0.1: " in record.getMessage()
@@ -204,6 +204,21 @@ def test_one_warning_a_peer_and_minute(address: str, caplog: pytest.LogCaptureFi
         thread.join()
         assert hub.stats().malformed == 20
     assert len(caplog.records) == 1
+
+
+def test_a_sender_tells_once_that_its_frames_are_refused(
+    open_pair: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender, hub = open_pair()
+    thread = threading.Thread(target=lambda: (hub.recv_image(), hub.send_reply()))
+    thread.start()
+    for _ in range(3):
+        assert sender.send_jpg("m", b"no JPEG").startswith(b"ERROR: ")
+    sender.send_image("m", COFFEE)
+    thread.join()
+    told = [r.getMessage() for r in caplog.records if "refused a frame" in r.getMessage()]
+    assert len(told) == 1
+    assert "neither pixels nor a JPEG" in told[0]
 
 
 @pytest.mark.parametrize(("parts", "kind"), [(BAD[0], WireError), (BAD[7], CodecError)])

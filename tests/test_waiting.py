@@ -19,7 +19,7 @@ import zmq
 
 from fastimagezmq import ImageHub, ImageSender
 from fastimagezmq.transport import waiting
-from fastimagezmq.transport.probe import Outcome, probe
+from fastimagezmq.transport.probe import Finding, Outcome, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -211,6 +211,14 @@ def test_probe_a_name_that_cannot_be(host: str) -> None:
     outcome, sentence = found(f"tcp://{host}:5555")
     assert outcome is Outcome.NO_NAME
     assert f'the name "{host}" was not found' in sentence
+    assert f"try {host}.local or the IP address" in sentence
+
+
+def test_a_name_in_local_is_given_no_second_local() -> None:
+    finding = Finding(Outcome.NO_NAME, "hub.local", 5555, "unknown")
+    sentence = waiting.describe(finding, zmq.REQ) or ""
+    assert "local.local" not in sentence
+    assert "avahi" in sentence
 
 
 @pytest.mark.parametrize("address", ["inproc://x", "udp://127.0.0.1:1", "tcp://[::1", "tcp://h:x"])
@@ -237,7 +245,7 @@ def test_a_sender_without_a_hub_says_so_again_and_again(quick: Any, address: str
         wait_in_vain(sender, 1.2)
     warnings = quick(3)
     assert len(warnings) in (3, 4)
-    assert all(w.startswith(f"no reply from {address} for ") for w in warnings)
+    assert all(w.startswith(f"fastimagezmq: no reply from {address} for ") for w in warnings)
     assert all("refused: nothing listens there" in w for w in warnings)
 
 
@@ -254,7 +262,7 @@ def test_a_sub_hub_without_a_sender_names_each_address(quick: Any, address: str)
         with pytest.raises(zmq.Again):
             hub.recv_image()
         (warning,) = quick()
-    assert warning.startswith(f"no connection to {address} for ")
+    assert warning.startswith(f"fastimagezmq: no connection to {address} for ")
 
 
 def test_silence_is_healthy(quick: Any, address: str) -> None:
@@ -299,8 +307,8 @@ def test_unconfigured_a_program_sees_one_line_after_five_seconds(address: str) -
         line = process.stderr.readline()
         assert time.monotonic() - began >= 5
         assert line == (
-            f"no reply from {address} for 5 s: refused: nothing listens there. Is the hub program"
-            " running on that machine, and with this port?\n"
+            f"fastimagezmq: no reply from {address} for 5 s: refused: nothing listens there. Is the"
+            " hub program running on that machine, or has it ended? Does it use this port?\n"
         )
         # Ctrl-C ends it, within the second that close() may take.
         process.send_signal(signal.SIGINT)

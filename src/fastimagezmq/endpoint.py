@@ -71,7 +71,7 @@ class Endpoint:
     _close_noted = False  # to be completed by the thread that uses the socket
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
-        """Make what even a program's own ``__init__`` must not leave out."""
+        """Make the object, ready for an ``__init__`` of the program's own."""
         self = super().__new__(cls)
         self._prepare()
         return self

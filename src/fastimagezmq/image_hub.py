@@ -303,7 +303,7 @@ class ImageHub(Endpoint):
     def _reject(self, socket: SerializingSocket, error: Exception, part: zmq.Frame) -> None:
         """Answer, count and log a message that is no frame."""
         if socket.type == zmq.REP:
-            socket.send(b"ERROR: " + str(error).encode("utf-8", "replace"))
+            socket.send(wire.ERROR_REPLY + str(error).encode("utf-8", "replace"))
         self._malformed += 1
         try:
             peer = str(part.get("Peer-Address"))
@@ -311,7 +311,12 @@ class ImageHub(Endpoint):
             peer = "an unknown address"
         if self._warnings_due(peer):
             # As text: a record that is kept would keep the error's traceback, and so the frames.
-            logger.warning("skipped a malformed message from %s: %s", peer, str(error))
+            logger.warning(
+                "fastimagezmq: skipped a malformed message from %s: %s (more of them within a"
+                " minute are only counted)",
+                peer,
+                str(error),
+            )
 
     def _warnings_due(self, peer: str) -> bool:
         """Tell whether to warn of this peer (again): once a minute, for so many peers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import time
 import weakref
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageSender"]
 
+logger = logging.getLogger("fastimagezmq")
+
+_WARNING_INTERVAL_SECONDS = 60.0
+
 
 class ImageSender(Endpoint):
     """Sends images and messages to an ImageHub.
@@ -43,7 +48,8 @@ class ImageSender(Endpoint):
             "BGR888", "XRGB8888", "XBGR8888". For JPEG only: raw pixels go as they are.
         copy: a PUB sender copies an array before ``send_image`` returns, since the program
             may reuse it. False promises that it will not be touched until it has left. A
-            REQ sender waits for the reply, and never copies.
+            REQ sender waits for the reply and does not copy; after an interrupt or
+            ``zmq.Again`` the frame may still be waiting to leave, so leave its array alone.
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
@@ -67,6 +73,7 @@ class ImageSender(Endpoint):
     _stamp = False
     _reqrep = True
     _sequence = 0
+    _warned: float | None = None  # when a refused frame was last told of, monotonic
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -241,7 +248,18 @@ class ImageSender(Endpoint):
             return socket.recv()
         reply = waiting.receive(socket, endpoints=socket.endpoints, cancelled=lambda: self._closed)
         with_the_rest(socket, reply)  # a reply is one part; the next needs the rest gone
-        return reply.bytes
+        answer = reply.bytes
+        if answer.startswith(wire.ERROR_REPLY):
+            self._warn_of_refusal(answer)
+        return answer
+
+    def _warn_of_refusal(self, answer: bytes) -> None:
+        """Say, once a minute at most, what programs that ignore replies would never see."""
+        now = time.monotonic()
+        if self._warned is None or now - self._warned >= _WARNING_INTERVAL_SECONDS:
+            self._warned = now
+            reason = answer[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
+            logger.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
 
 
 _alive: weakref.WeakSet[ImageSender] = weakref.WeakSet()

@@ -31,6 +31,7 @@ __all__ = [
     "DEFAULT_MAX_BYTES",
     "ENC_JPEG",
     "ENC_JPEG_GRAY",
+    "ERROR_REPLY",
     "MAX_HEADER_BYTES",
     "Header",
     "blob_header",
@@ -53,6 +54,9 @@ ENC_JPEG = "jpeg"
 
 ENC_JPEG_GRAY = "jpeg-gray"
 """Value of ``enc``: the body is a JPEG of a picture whose raw form is (h, w)."""
+
+ERROR_REPLY = b"ERROR: "
+"""How the answer to a message that is no frame begins; the reason follows in UTF-8."""
 
 MAX_DIMENSIONS = 32  # numpy 1's limit; arrays of more cannot be rebuilt everywhere
 

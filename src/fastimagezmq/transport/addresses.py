@@ -51,8 +51,8 @@ def explained(socket_type: Any, address: Any, *, binding: bool) -> Iterator[None
         raise AddressError(code, sentence(code, who, socket_type, text, error)) from None
 
 
-def _spelling(code: int, text: str) -> str | None:
-    """Tell what is wrong with the spelling, the same for both directions."""
+def _spelling(code: int, text: str, place: str) -> str | None:
+    """Tell what is wrong with the spelling; ``place`` stands for a host that is missing."""
     transport, separator, rest = text.partition("://")
     if not separator:
         return f'the address "{text}" has no transport: write "tcp://{text}"'
@@ -60,10 +60,12 @@ def _spelling(code: int, text: str) -> str | None:
         return f'the address "{text}" begins with "{transport}://": write "tcp://{rest}"'
     if transport == "tcp":
         host, colon, port = rest.rpartition(":")
+        if not colon and rest.isdecimal():
+            return f'the address "{text}" has no host: write "tcp://{place}:{rest}"'
         if not colon:
             return f'the address "{text}" has no port: write "{text}:5555"'
         if not host:
-            return f'the address "{text}" has no host: write "tcp://127.0.0.1:{port}"'
+            return f'the address "{text}" has no host: write "tcp://{place}:{port}"'
     return None
 
 
@@ -72,17 +74,20 @@ def _port(text: str) -> str | None:
     host, colon, port = text.partition("tcp://")[2].rpartition(":")
     if not colon or "]" in port or port in ("*", "!") or (port.isdecimal() and int(port) < 65536):
         return None
-    return f'the port "{port}" of {host} is not a number from 1 to 65535: write "tcp://{host}:5555"'
+    return (
+        f'the port "{port}" in "{text}" is not a number from 1 to 65535: write "tcp://{host}:5555"'
+    )
 
 
 def _binding(code: int, who: str, socket_type: int, text: str, error: zmq.ZMQError) -> str:
-    if wrong := _spelling(code, text):
+    if wrong := _spelling(code, text, "*"):
         return wrong
     port = text.rpartition(":")[2]
     if code == errno.EADDRINUSE:
         return (
             f"{text} is in use: another program, or an earlier ImageHub or ImageSender that"
-            " is still open (in a notebook: close() it or restart the kernel), listens there"
+            " is still open (in a notebook: close() it or restart the kernel), listens there;"
+            " ss -ltnp shows which"
         )
     if code in (errno.ENODEV, errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENXIO):
         if socket_type == zmq.PUB:
@@ -100,7 +105,7 @@ def _binding(code: int, who: str, socket_type: int, text: str, error: zmq.ZMQErr
 
 
 def _connecting(code: int, who: str, socket_type: int, text: str, error: zmq.ZMQError) -> str:
-    if wrong := _spelling(code, text):
+    if wrong := _spelling(code, text, "127.0.0.1"):
         return wrong
     host, _, port = text.partition("://")[2].rpartition(":")
     other = "sender" if socket_type == zmq.SUB else "hub"

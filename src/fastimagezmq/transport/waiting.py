@@ -87,7 +87,7 @@ def _log_finding(endpoint: str, socket_type: int, waited: int) -> None:
     sentence = describe(probe(endpoint, socket_type), socket_type)
     if sentence is not None:
         what = "no reply from" if socket_type == zmq.REQ else "no connection to"
-        logger.warning("%s %s for %d s: %s", what, endpoint, waited, sentence)
+        logger.warning("fastimagezmq: %s %s for %d s: %s", what, endpoint, waited, sentence)
 
 
 def describe(finding: Finding, socket_type: int) -> str | None:
@@ -99,18 +99,19 @@ def describe(finding: Finding, socket_type: int) -> str | None:
             return None  # a publisher that has nothing to say
         case Outcome.CONNECTED:
             return (
-                "connected, but the hub has not replied: is it busy, or does its program not call"
-                " send_reply() after each recv_image()?"
+                "connected, but the hub has not replied: is it busy, does its program not call"
+                " send_reply() after each recv_image(), or was it restarted after it had got this"
+                " frame (then restart this program too)?"
             )
         case Outcome.NO_NAME:
             return (
-                f'the name "{host}" was not found ({finding.detail}): check its spelling,'
-                f" try {host}.local or the IP address"
+                f'the name "{host}" was not found ({finding.detail}): check its spelling, and'
+                f" whether that machine is on; try {_other_name(host)}"
             )
         case Outcome.REFUSED:
             return (
                 f"refused: nothing listens there. Is the {other} program running on that"
-                " machine, and with this port?"
+                " machine, or has it ended? Does it use this port?"
             )
         case Outcome.UNREACHABLE:
             return (
@@ -139,6 +140,13 @@ def describe(finding: Finding, socket_type: int) -> str | None:
             return f"is the {other} running, and does it use this address?"
         case _:
             return None
+
+
+def _other_name(host: str) -> str:
+    """Say what else to call a machine, besides the name that was not found."""
+    if host.endswith(".local"):
+        return "the IP address (names in .local need avahi or Bonjour on both machines)"
+    return f"{host}.local or the IP address"
 
 
 def _mismatch(peer: str, socket_type: int) -> str:
