@@ -50,8 +50,11 @@ def photographs() -> Iterator[Picture]:
     yield data.stereo_motorcycle()[0]
 
 
-def image_files(paths: Iterable[Path]) -> Iterator[Picture]:
-    """Decode image files: JPEG by fastimagezmq itself, other kinds by Pillow."""
+def image_files(paths: Iterable[Path], *, alone: bool = False) -> Iterator[Picture]:
+    """Decode image files: JPEG by fastimagezmq itself, other kinds by Pillow.
+
+    A file that is not alone is passed over, with a note, if it cannot be read.
+    """
     from PIL import Image  # noqa: PLC0415
 
     for path in paths:
@@ -62,7 +65,9 @@ def image_files(paths: Iterable[Path]) -> Iterator[Picture]:
                 with Image.open(path) as image:
                     yield np.asarray(image.convert("RGB"))
         except (OSError, ValueError) as error:  # CodecError is a ValueError
-            raise SourceError(f"cannot read {path}: {error}") from error
+            if alone:
+                raise SourceError(f"cannot read {path}: {error}") from error
+            print(f"passing over {path}: {error}", file=sys.stderr)
 
 
 def video(path: Path) -> Iterator[Picture]:
@@ -87,7 +92,7 @@ def load(source: Path | None) -> list[Picture]:
         paths = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGES)
         pictures = image_files(paths)
     elif source.suffix.lower() in IMAGES:
-        pictures = image_files([source])
+        pictures = image_files([source], alone=True)
     elif source.exists():
         pictures = video(source)
     else:
