@@ -58,6 +58,9 @@ def test_dtypes_that_cannot_travel(publisher: ImageSender, dtype: Any) -> None:
         (None, "not None"),
         ((True, b""), "cv2.imencode returns (ok, jpg_buffer), send its second item"),
         (5, "not a int"),
+        (np.array([object()]), "not an array of objects or records"),
+        (np.zeros(2, [("x", "u1")]), "not an array of objects or records"),
+        (np.zeros(2, "M8[s]"), "not a ndarray"),
     ],
 )
 def test_no_blob(publisher: ImageSender, blob: Any, words: str) -> None:

@@ -328,3 +328,132 @@ def test_a_forked_child_is_told_to_open_its_own(open_pair: Any) -> None:
     # The parent's go on.
     _, image = exchange(hub, lambda: sender.send_image("m", COFFEE), hub.recv_image)
     assert image.shape == COFFEE.shape
+
+
+# --- races and odd programs --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"msg": ' + b"[" * 480 + b"]" * 480 + b', "dtype": "u1", "shape": [5]}',
+        b'{"msg": 1, "dtype": "u1", "shape": [1' + b"0" * 4000 + b", 1" + b"0" * 4000 + b"]}",
+    ],
+)
+def test_headers_made_to_break_the_parser(address: str, header: bytes) -> None:
+    with ImageHub(address) as hub, zmq.Context() as context, context.socket(zmq.REQ) as peer:
+        peer.connect(address)
+        received: list[Any] = []
+        thread = threading.Thread(target=lambda: received.append(hub.recv_image()))
+        thread.start()
+        peer.send_multipart([header, b"abcd"])
+        assert peer.recv().startswith(b"ERROR: ")
+        peer.send_multipart(GOOD)
+        thread.join()
+        hub.send_reply()
+        peer.recv()
+        assert received[0][0] == "good"
+
+
+def test_a_message_that_is_a_list_is_the_programs_own() -> None:
+    from fastimagezmq.wire import parse_header
+
+    raw = b'{"msg": [1, 2]}'
+    parse_header(raw).message.append(3)
+    assert parse_header(raw).message == [1, 2]
+
+
+def test_closing_while_another_thread_comes_and_goes() -> None:
+    for _ in range(60):
+        sender = ImageSender("tcp://127.0.0.1:*", REQ_REP=False)
+        going = threading.Event()
+
+        def stream(sender: ImageSender = sender, going: threading.Event = going) -> None:
+            image = np.zeros((2, 2), np.uint8)
+            try:
+                while True:
+                    sender.send_image("m", image)
+                    going.set()
+            except zmq.ZMQError:
+                pass
+
+        thread = threading.Thread(target=stream, daemon=True)
+        thread.start()
+        going.wait(10)
+        closing = threading.Thread(target=sender.close, daemon=True)
+        closing.start()
+        closing.join(10)
+        thread.join(10)
+        assert not closing.is_alive()
+        assert not thread.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_a_thread_receives_is_told(open_pair: Any) -> None:
+    sender, hub = open_pair()
+    thread = threading.Thread(target=lambda: (hub.recv_image(), hub.send_reply()))
+    thread.start()
+    while hub._fiz_user is None:  # until the thread has the hub's lock
+        pass
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            hub.recv_image()
+        except StateError:
+            status = 7
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    sender.send_image("m", COFFEE)
+    thread.join()
+
+
+def test_subclasses_with_names_and_an_equality_of_their_own(address: str) -> None:
+    class Camera(ImageSender):
+        def __init__(self, address: str) -> None:
+            self._lock = threading.Lock()
+            self._closed = self._options = self._received = "the program's"  # type: ignore[assignment]
+            super().__init__(address, REQ_REP=False)
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Camera)
+
+        __hash__ = None  # type: ignore[assignment]
+
+        def send_locked(self) -> None:
+            with self._lock:
+                self.send_image("m", np.zeros((2, 2), np.uint8))
+
+    with Camera(address) as camera:
+        camera.send_locked()
+        assert camera._closed == "the program's"
+
+
+@pytest.mark.parametrize("kind", ["direct", "own class"])
+def test_sockets_of_the_context_that_nobody_closed(address: str, kind: str) -> None:
+    import time
+
+    from fastimagezmq import SerializingSocket
+
+    sender = ImageSender(address, REQ_REP=False)
+    if kind == "direct":
+        left = SerializingSocket(sender.zmq_context, zmq.PUSH)
+    elif int(zmq.pyzmq_version().split(".")[0]) >= 25:
+        left = sender.zmq_context.socket(zmq.PUSH, socket_class=zmq.Socket)
+    else:
+        left = sender.zmq_context.socket(zmq.PUSH)
+    left.connect("tcp://127.0.0.1:9")
+    left.send(b"never delivered")
+    began = time.monotonic()
+    sender.close()
+    assert time.monotonic() - began < 5
+    assert left.closed
+
+
+def test_an_address_given_as_bytes(address: str) -> None:
+    with ImageSender(address.encode()) as sender:  # type: ignore[arg-type]
+        assert sender.zmq_socket.endpoints == (address,)
+        sender.zmq_socket.disconnect(address.encode())
+        assert sender.zmq_socket.endpoints == ()

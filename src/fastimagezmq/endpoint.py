@@ -36,17 +36,18 @@ def exclusive(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def turn(self: Endpoint, *args: Any, **kwargs: Any) -> Any:
-        with self._lock:
-            self._check_usable()
-            self._user = threading.get_ident()
-            try:
-                return method(self, *args, **kwargs)
-            finally:
-                self._user = None
-                if self._closed:
-                    self._close_socket()
-                    if self._close_noted:
-                        self._close_context()
+        self._check_process()
+        try:
+            with self._fiz_lock:
+                self._check_open()
+                self._fiz_user = threading.get_ident()
+                try:
+                    return method(self, *args, **kwargs)
+                finally:
+                    self._fiz_user = None
+        finally:
+            if self._fiz_closed:
+                self._close_what_was_left()
 
     return cast("_Method", turn)
 
@@ -56,19 +57,20 @@ class Endpoint:
 
     Programs reach into ``zmq_socket`` and ``zmq_context``, replace them, override the
     ``init_*`` methods that make them, and skip ``__init__``: so nothing here relies on an
-    attribute that only ``__init__`` sets.
+    attribute that only ``__init__`` sets, and the names are such that a program's subclass
+    will hardly take them for its own.
     """
 
-    _lock: threading.RLock  # re-entrant, for a signal handler that calls close()
+    _fiz_lock: threading.RLock  # re-entrant, for a signal handler that calls close()
 
     zmq_context: zmq.Context[Any]
     zmq_socket: Any
 
-    _options: Mapping[Any, Any] = {}
-    _owner: int | None = None  # the process that opened the socket
-    _user: int | None = None  # the thread that uses the socket now
-    _closed = False
-    _close_noted = False  # to be completed by the thread that uses the socket
+    _fiz_options: Mapping[Any, Any] = {}
+    _fiz_owner: int | None = None  # the process that opened the socket
+    _fiz_user: int | None = None  # the thread that uses the socket now
+    _fiz_closed = False
+    _fiz_close_noted = False  # to be completed by the thread that uses the socket
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
         """Make the object, ready for an ``__init__`` of the program's own."""
@@ -77,26 +79,31 @@ class Endpoint:
         return self
 
     def _prepare(self) -> None:
-        self._lock = threading.RLock()
+        self._fiz_lock = threading.RLock()
 
     def _open(self, socket_type: int) -> SerializingSocket:
         """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
-        self._owner = os.getpid()
-        self._closed = False
+        self._fiz_owner = os.getpid()
+        self._fiz_closed = False
         self.zmq_context = context = SerializingContext()
         self.zmq_socket = socket = context.socket(socket_type)
-        for option, value in self._options.items():
+        for option, value in self._fiz_options.items():
             _set_option(socket, option, value)
         return socket
 
-    def _check_usable(self) -> None:
-        problem = None
-        if self._closed:
-            problem = "is closed"
-        elif self._owner is not None and self._owner != os.getpid():
-            problem = "was opened by the process that this one was forked from: open a new one here"
-        if problem is not None:
-            raise StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {problem}")
+    def _check_process(self) -> None:
+        # Before the lock is taken: a thread of the parent's may hold it for ever here.
+        if self._fiz_owner is not None and self._fiz_owner != os.getpid():
+            raise self._state_error(
+                "was opened by the process that this one was forked from: open a new one here"
+            )
+
+    def _check_open(self) -> None:
+        if self._fiz_closed:
+            raise self._state_error("is closed")
+
+    def _state_error(self, problem: str) -> StateError:
+        return StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {problem}")
 
     def close(self) -> None:
         """Close the socket and its context, within a second whatever the peer does.
@@ -105,18 +112,32 @@ class Endpoint:
         kept. Sockets that the program made from ``zmq_context`` are closed too. A second
         call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
         """
-        self._closed = True
-        if self._owner is not None and self._owner != os.getpid():
+        self._fiz_closed = True
+        if self._fiz_owner is not None and self._fiz_owner != os.getpid():
             return  # the sockets are the parent process's
-        if self._user == threading.get_ident():
-            self._close_noted = True
+        if self._fiz_user == threading.get_ident():
+            self._fiz_close_noted = True
             return
-        if self._lock.acquire(blocking=False):
+        if self._fiz_lock.acquire(blocking=False):
             try:
                 self._close_socket()
             finally:
-                self._lock.release()
+                self._fiz_lock.release()
         self._close_context()
+
+    def _close_what_was_left(self) -> None:
+        """Close the socket that a ``close()`` found in use; called after the lock was released.
+
+        ``close()`` sets its mark before it tries the lock, so one of the two sees the other.
+        """
+        if self._fiz_lock.acquire(blocking=False):
+            try:
+                self._close_socket()
+                noted = self._fiz_close_noted
+            finally:
+                self._fiz_lock.release()
+            if noted:
+                self._close_context()
 
     def _close_socket(self) -> None:
         socket = self.__dict__.get("zmq_socket")
@@ -144,7 +165,7 @@ class Endpoint:
     def __del__(self) -> None:
         # Dropped without close(). At interpreter exit pieces may be gone already.
         with contextlib.suppress(Exception):
-            if not self._closed:
+            if not self._fiz_closed:
                 self.close()
 
 

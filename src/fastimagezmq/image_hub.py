@@ -77,12 +77,12 @@ class ImageHub(Endpoint):
     REQ_REP: bool = True
 
     _addresses_asked: deque[tuple[str, Future[None]]]  # by connect, to be connected
-    _raises = False
-    _decode = DecodeOptions()
-    _max_bytes = wire.DEFAULT_MAX_BYTES
-    _received = 0
-    _malformed = 0
-    _answered_for_program = False
+    _fiz_raises = False
+    _fiz_decode = DecodeOptions()
+    _fiz_max_bytes = wire.DEFAULT_MAX_BYTES
+    _fiz_received = 0
+    _fiz_malformed = 0
+    _fiz_answered_for_program = False
 
     def __init__(
         self,
@@ -101,12 +101,12 @@ class ImageHub(Endpoint):
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
         self.REQ_REP = REQ_REP
-        self._raises = on_error == "raise"
-        self._decode = DecodeOptions(colorspace, scale, max_pixels)
-        self._max_bytes = max_bytes
-        self._options = dict(options or {})
+        self._fiz_raises = on_error == "raise"
+        self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels)
+        self._fiz_max_bytes = max_bytes
+        self._fiz_options = dict(options or {})
         if rcvhwm is not None:
-            self._options[zmq.RCVHWM] = rcvhwm
+            self._fiz_options[zmq.RCVHWM] = rcvhwm
         try:
             if REQ_REP == True:  # noqa: E712 (imageZMQ's own comparison)
                 self.init_reqrep(open_port)
@@ -141,17 +141,22 @@ class ImageHub(Endpoint):
         """
         if self.REQ_REP != False:  # noqa: E712 (imageZMQ's own comparison)
             return
+        self._check_process()
         asked: Future[None] = Future()
         self._addresses_asked.append((open_port, asked))
         # Another thread may wait in recv_* for a frame that comes from this very address:
         # whoever has the socket now, or next, connects it.
-        while not asked.done():
-            if self._lock.acquire(timeout=0.01):
-                try:
-                    self._check_usable()
-                    self._connect_asked()
-                finally:
-                    self._lock.release()
+        try:
+            while not asked.done():
+                if self._fiz_lock.acquire(timeout=0.01):
+                    try:
+                        self._check_open()
+                        self._connect_asked()
+                    finally:
+                        self._fiz_lock.release()
+        finally:
+            if self._fiz_closed:
+                self._close_what_was_left()
         asked.result()
 
     def recv_image(self, copy: bool = False) -> tuple[Any, NDArray[Any]]:
@@ -177,7 +182,7 @@ class ImageHub(Endpoint):
             return msg, image
 
         def decoded(parts: list[zmq.Frame]) -> tuple[Any, NDArray[Any]]:
-            header, body = wire.parse_parts(parts, max_bytes=self._max_bytes)
+            header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
             if header.dtype is not None:
                 return header.message, wire.parse_array(header, body)
             frame = self._parse(parts)
@@ -204,7 +209,7 @@ class ImageHub(Endpoint):
             return msg, blob
 
         def opaque(parts: list[zmq.Frame]) -> tuple[Any, zmq.Frame]:
-            header, _ = wire.parse_parts(parts, max_bytes=self._max_bytes)
+            header, _ = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
             return header.message, parts[1]
 
         return self._receive(opaque)
@@ -231,9 +236,9 @@ class ImageHub(Endpoint):
         """
         if isinstance(reply_message, str):
             raise TypeError(f"a reply is bytes: write b{reply_message!r:.60} or text.encode()")
-        if self._answered_for_program:
+        if self._fiz_answered_for_program:
             # The message that recv_* raised for: its sender has been told already.
-            self._answered_for_program = False
+            self._fiz_answered_for_program = False
             return
         try:
             self.zmq_socket.send(reply_message)
@@ -242,30 +247,30 @@ class ImageHub(Endpoint):
 
     def stats(self) -> HubStats:
         """Return how many frames were received, and how many messages were malformed."""
-        return HubStats(self._received, self._malformed)
+        return HubStats(self._fiz_received, self._fiz_malformed)
 
     # --- what the above is made of ---------------------------------------------------
 
     def _parse(self, parts: list[zmq.Frame]) -> Frame:
-        return wire.parse_frame(parts, max_bytes=self._max_bytes, decode=self._decode)
+        return wire.parse_frame(parts, max_bytes=self._fiz_max_bytes, decode=self._fiz_decode)
 
     @exclusive
     def _receive(self, parse: Callable[[list[zmq.Frame]], _T]) -> _T:
         """Return the next message that ``parse`` takes; the others are dealt with."""
         socket = self.zmq_socket
-        self._answered_for_program = False
+        self._fiz_answered_for_program = False
         self._connect_asked()
         while True:
             parts = self._receive_parts(socket)
             try:
                 result = parse(parts)
-            except (WireError, CodecError) as error:
+            except (WireError, CodecError, MemoryError) as error:
                 self._reject(socket, error, parts[0])
-                if self._raises:
-                    self._answered_for_program = True
+                if self._fiz_raises:
+                    self._fiz_answered_for_program = True
                     raise
             else:
-                self._received += 1
+                self._fiz_received += 1
                 return result
 
     def _receive_parts(self, socket: SerializingSocket) -> list[zmq.Frame]:
@@ -285,7 +290,7 @@ class ImageHub(Endpoint):
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
-        return self._closed
+        return self._fiz_closed
 
     def _connect_asked(self) -> None:
         """Connect what ``connect`` was asked for; only by the thread that has the lock."""
@@ -295,16 +300,19 @@ class ImageHub(Endpoint):
                 # For an init_pubsub of the program's own, which may leave it to this.
                 self.zmq_socket.setsockopt(zmq.SUBSCRIBE, b"")
                 self.zmq_socket.connect(address)
-            except Exception as error:
+            except BaseException as error:
                 asked.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
             else:
                 asked.set_result(None)
 
     def _reject(self, socket: SerializingSocket, error: Exception, part: zmq.Frame) -> None:
         """Answer, count and log a message that is no frame."""
+        reason = str(error) or "not enough memory for this frame"
         if socket.type == zmq.REP:
-            socket.send(wire.ERROR_REPLY + str(error).encode("utf-8", "replace"))
-        self._malformed += 1
+            socket.send(wire.ERROR_REPLY + reason.encode("utf-8", "replace"))
+        self._fiz_malformed += 1
         try:
             peer = str(part.get("Peer-Address"))
         except (zmq.ZMQError, AttributeError):
@@ -315,12 +323,12 @@ class ImageHub(Endpoint):
                 "fastimagezmq: skipped a malformed message from %s: %s (more of them within a"
                 " minute are only counted)",
                 peer,
-                str(error),
+                reason,
             )
 
     def _warnings_due(self, peer: str) -> bool:
         """Tell whether to warn of this peer (again): once a minute, for so many peers."""
-        warned: dict[str, float] = self.__dict__.setdefault("_warned", {})
+        warned: dict[str, float] = self.__dict__.setdefault("_fiz_warned", {})
         now = time.monotonic()
         if now - warned.get(peer, -_WARNING_INTERVAL_SECONDS) < _WARNING_INTERVAL_SECONDS:
             return False

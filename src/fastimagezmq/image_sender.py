@@ -66,18 +66,20 @@ class ImageSender(Endpoint):
         TypeError, ValueError: an option that is wrong, or that does not combine.
     """
 
-    _jpeg: int | None = None
-    _subsampling = "420"
-    _colorspace = "BGR"
-    _copy = True
-    _stamp = False
-    _reqrep = True
-    _sequence = 0
-    _warned: float | None = None  # when a refused frame was last told of, monotonic
+    _fiz_jpeg: int | None = None
+    _fiz_subsampling = "420"
+    _fiz_colorspace = "BGR"
+    _fiz_copy = True
+    _fiz_stamp = False
+    _fiz_reqrep = True
+    _fiz_sequence = 0
+    _fiz_warned: float | None = None  # when a refused frame was last told of, monotonic
 
     def _prepare(self) -> None:
         super()._prepare()
-        _alive.add(self)
+        # By identity: a program's subclass may have an equality of its own, and no hash.
+        key = id(self)
+        _alive[key] = weakref.ref(self, lambda _: _alive.pop(key, None))
 
     def __init__(
         self,
@@ -93,17 +95,17 @@ class ImageSender(Endpoint):
         options: Mapping[Any, Any] | None = None,
     ) -> None:
         _check_encoding(jpeg, subsampling, colorspace)
-        self._jpeg = jpeg
-        self._subsampling = subsampling
-        self._colorspace = colorspace
-        self._copy = copy
-        self._stamp = stamp
-        self._options = dict(options or {})
+        self._fiz_jpeg = jpeg
+        self._fiz_subsampling = subsampling
+        self._fiz_colorspace = colorspace
+        self._fiz_copy = copy
+        self._fiz_stamp = stamp
+        self._fiz_options = dict(options or {})
         if sndhwm is not None:
-            self._options[zmq.SNDHWM] = sndhwm
-        self._reqrep = REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
+            self._fiz_options[zmq.SNDHWM] = sndhwm
+        self._fiz_reqrep = REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
         try:
-            if self._reqrep:
+            if self._fiz_reqrep:
                 self.init_reqrep(connect_to)
             else:
                 self.init_pubsub(connect_to)
@@ -113,12 +115,12 @@ class ImageSender(Endpoint):
 
     def init_reqrep(self, address: str) -> None:
         """Open a REQ socket connected to ``address``. Subclasses may override this."""
-        self._reqrep = True
+        self._fiz_reqrep = True
         self._open(zmq.REQ).connect(address)
 
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
-        self._reqrep = False
+        self._fiz_reqrep = False
         self._open(zmq.PUB).bind(address)
 
     def send_image(self, msg: Any, image: Any) -> bytes | None:
@@ -140,7 +142,7 @@ class ImageSender(Endpoint):
 
             For the first three, nothing has been sent.
         """
-        send = self.send_image_reqrep if self._reqrep else self.send_image_pubsub
+        send = self.send_image_reqrep if self._fiz_reqrep else self.send_image_pubsub
         return send(msg, image)
 
     @exclusive
@@ -168,7 +170,7 @@ class ImageSender(Endpoint):
             TypeError: no buffer, or no JSON value. Nothing has been sent.
             StateError, zmq.Again: as ``send_image``.
         """
-        send = self.send_jpg_reqrep if self._reqrep else self.send_jpg_pubsub
+        send = self.send_jpg_reqrep if self._fiz_reqrep else self.send_jpg_pubsub
         return send(msg, jpg_buffer)
 
     @exclusive
@@ -188,7 +190,7 @@ class ImageSender(Endpoint):
         socket = self.zmq_socket
         if not _frames_as_ours(socket):
             # The program's own socket class: call it as imageZMQ would.
-            if self._jpeg is not None:
+            if self._fiz_jpeg is not None:
                 socket.send_jpg(msg, memoryview(self._encode(image)), copy=False)
                 return
             array = bodies.checked_array(image)
@@ -197,24 +199,24 @@ class ImageSender(Endpoint):
             return
         stamps = self._stamps()
         body: Any
-        if self._jpeg is None:
+        if self._fiz_jpeg is None:
             array = bodies.checked_array(image)
             header = wire.pixels_header(msg, array.dtype, array.shape, *stamps)
-            body = bodies.of_array(array, unchanging=may_return_early and self._copy)
+            body = bodies.of_array(array, unchanging=may_return_early and self._fiz_copy)
         else:
-            gray = self._colorspace == "GRAY"
+            gray = self._fiz_colorspace == "GRAY"
             encoding = wire.ENC_JPEG_GRAY if gray else wire.ENC_JPEG
             header = wire.blob_header(msg, encoding, *stamps)  # refuse before the work
             body = self._encode(image)
         self._send_message(socket, header, body)
 
     def _encode(self, image: Any) -> _codec.Lease:
-        planes = self._colorspace == "YUV420" and isinstance(image, tuple | list)
+        planes = self._fiz_colorspace == "YUV420" and isinstance(image, tuple | list)
         return _codec.encode_jpeg(
             image if planes else bodies.checked_array(image),
-            self._jpeg or 0,
-            subsampling=self._subsampling,
-            colorspace=self._colorspace,
+            self._fiz_jpeg or 0,
+            subsampling=self._fiz_subsampling,
+            colorspace=self._fiz_colorspace,
         )
 
     def _send_jpg(self, msg: Any, jpg_buffer: Buffer, *, may_return_early: bool) -> None:
@@ -223,11 +225,11 @@ class ImageSender(Endpoint):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
         header = wire.blob_header(msg, None, *self._stamps())
-        body = bodies.of_blob(jpg_buffer, unchanging=may_return_early and self._copy)
+        body = bodies.of_blob(jpg_buffer, unchanging=may_return_early and self._fiz_copy)
         self._send_message(socket, header, body)
 
     def _stamps(self) -> tuple[float | None, int | None]:
-        return (time.time(), self._sequence) if self._stamp else (None, None)
+        return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
 
     def _send_message(self, socket: SerializingSocket, header: bytes, body: wire.BytesLike) -> None:
         try:
@@ -240,13 +242,15 @@ class ImageSender(Endpoint):
                     " timed out): close this sender and open a new one",
                 ) from None
             raise
-        self._sequence += 1
+        self._fiz_sequence += 1
 
     def _receive_reply(self) -> bytes:
         socket: SerializingSocket = self.zmq_socket
         if not _frames_as_ours(socket):
             return socket.recv()
-        reply = waiting.receive(socket, endpoints=socket.endpoints, cancelled=lambda: self._closed)
+        reply = waiting.receive(
+            socket, endpoints=socket.endpoints, cancelled=lambda: self._fiz_closed
+        )
         with_the_rest(socket, reply)  # a reply is one part; the next needs the rest gone
         answer = reply.bytes
         if answer.startswith(wire.ERROR_REPLY):
@@ -256,13 +260,13 @@ class ImageSender(Endpoint):
     def _warn_of_refusal(self, answer: bytes) -> None:
         """Say, once a minute at most, what programs that ignore replies would never see."""
         now = time.monotonic()
-        if self._warned is None or now - self._warned >= _WARNING_INTERVAL_SECONDS:
-            self._warned = now
+        if self._fiz_warned is None or now - self._fiz_warned >= _WARNING_INTERVAL_SECONDS:
+            self._fiz_warned = now
             reason = answer[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
             logger.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
 
 
-_alive: weakref.WeakSet[ImageSender] = weakref.WeakSet()
+_alive: dict[int, weakref.ref[ImageSender]] = {}
 
 _EXIT_WAIT_SECONDS = 0.5
 
@@ -275,13 +279,16 @@ def _close_at_exit() -> None:
     before this one and therefore runs later. The locks are kept, so that a daemon thread
     that sends stands still instead of failing. One that waits in a call is left alone.
     """
+    deadline = time.monotonic() + _EXIT_WAIT_SECONDS
     senders = [
         sender
-        for sender in list(_alive)
-        if sender._owner in (None, os.getpid()) and sender._lock.acquire(timeout=_EXIT_WAIT_SECONDS)
+        for sender in [ref() for ref in list(_alive.values())]
+        if sender is not None
+        and sender._fiz_owner in (None, os.getpid())
+        and sender._fiz_lock.acquire(timeout=max(0, deadline - time.monotonic()))
     ]
     for sender in senders:  # all of them first: they linger at the same time
-        sender._closed = True
+        sender._fiz_closed = True
         sender._close_socket()
     for sender in senders:
         sender.close()

@@ -8,7 +8,6 @@ C order or an opaque blob. ``docs/wire.md`` is the specification.
 
 from __future__ import annotations
 
-import copy
 import functools
 import json
 import math
@@ -151,11 +150,14 @@ def parse_header(data: BytesLike) -> Header:
         WireError: not JSON, not an object, no ``msg``, or a field of the wrong kind.
     """
     raw = bytes(data)
-    if len(raw) > _REMEMBERED_HEADER_BYTES:
-        return _parse_header(raw)
-    header = _parse_short_header(raw)
-    if isinstance(header.message, dict | list):  # the program's own, to change as it likes
-        return header._replace(message=copy.deepcopy(header.message))
+    header = _remembered.get(raw)
+    if header is None:
+        header = _parse_header(raw)
+        # A list or dict is the program's own, to change as it likes.
+        if len(raw) <= _REMEMBERED_BYTES and not isinstance(header.message, dict | list):
+            if len(_remembered) >= _REMEMBERED_HEADERS:
+                _remembered.clear()
+            _remembered[raw] = header
     return header
 
 
@@ -188,8 +190,9 @@ def _parse_header(raw: bytes) -> Header:
 
 
 # A stream's headers are all alike while its pictures are; they are recognised by their bytes.
-_REMEMBERED_HEADER_BYTES = 1024
-_parse_short_header = functools.lru_cache(maxsize=256)(_parse_header)
+_REMEMBERED_BYTES = 1024
+_REMEMBERED_HEADERS = 256
+_remembered: dict[bytes, Header] = {}
 
 
 # Names that numpy maps to fixed-size numbers or text. Anything else, such as structured
@@ -225,7 +228,7 @@ def _parse_shape(shape: Any) -> tuple[int, ...]:
     if (
         not isinstance(shape, list)
         or len(shape) > MAX_DIMENSIONS
-        or not all(type(n) is int and n >= -1 for n in shape)
+        or not all(type(n) is int and -1 <= n < 1 << 63 for n in shape)
         or shape.count(-1) > 1
     ):
         raise WireError(f'the header\'s "shape" {shape!r:.60} is not a list of sizes')

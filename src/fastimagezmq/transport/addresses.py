@@ -56,7 +56,7 @@ def _spelling(code: int, text: str, place: str) -> str | None:
     transport, separator, rest = text.partition("://")
     if not separator:
         return f'the address "{text}" has no transport: write "tcp://{text}"'
-    if transport not in _TRANSPORTS or code == errno.EPROTONOSUPPORT:
+    if transport not in _TRANSPORTS or code == zmq.EPROTONOSUPPORT:
         return f'the address "{text}" begins with "{transport}://": write "tcp://{rest}"'
     if transport == "tcp":
         host, colon, port = rest.rpartition(":")
@@ -83,13 +83,12 @@ def _binding(code: int, who: str, socket_type: int, text: str, error: zmq.ZMQErr
     if wrong := _spelling(code, text, "*"):
         return wrong
     port = text.rpartition(":")[2]
-    if code == errno.EADDRINUSE:
+    if code == zmq.EADDRINUSE:
         return (
             f"{text} is in use: another program, or an earlier ImageHub or ImageSender that"
-            " is still open (in a notebook: close() it or restart the kernel), listens there;"
-            " ss -ltnp shows which"
+            " is still open (in a notebook: close() it or restart the kernel), listens there"
         )
-    if code in (errno.ENODEV, errno.EADDRNOTAVAIL, errno.EINVAL, errno.ENXIO):
+    if code in (errno.ENODEV, zmq.EADDRNOTAVAIL, errno.EINVAL, errno.ENXIO):
         if socket_type == zmq.PUB:
             return (
                 f"{text} is not an address of this machine, and a PUB sender binds: use"

@@ -81,8 +81,8 @@ def checked_blob(blob: Any) -> memoryview:
         TypeError: it has no buffer protocol.
     """
     try:
-        return memoryview(blob)
-    except TypeError:
+        view = memoryview(blob)
+    except (TypeError, ValueError, BufferError):
         if isinstance(blob, str):
             hint = "a str: encode it, as in text.encode()"
         elif isinstance(blob, tuple):
@@ -91,7 +91,11 @@ def checked_blob(blob: Any) -> memoryview:
             hint = "None"
         else:
             hint = f"a {type(blob).__qualname__}"
-        raise TypeError(f"jpg_buffer must be bytes or another buffer, not {hint}") from None
+    else:
+        if "O" not in view.format and "{" not in view.format:
+            return view
+        hint = "an array of objects or records"
+    raise TypeError(f"jpg_buffer must be bytes or another buffer, not {hint}") from None
 
 
 def of_blob(blob: Any, *, unchanging: bool = False) -> BytesLike:

@@ -46,6 +46,12 @@ class SerializingSocket(zmq.Socket[bytes]):
 
     _counted = False  # among the sockets alive of its context
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Also one that was not made by context.socket().
+        if isinstance(self.context, SerializingContext) and not self._shadow:
+            self.context._add_socket(self)
+
     def bind(self, addr: str) -> Any:
         """Bind, as ``zmq.Socket.bind`` does; what fails is told in one sentence.
 
@@ -63,14 +69,15 @@ class SerializingSocket(zmq.Socket[bytes]):
         """
         with addresses.explained(self.type, addr, binding=False):
             manager = super().connect(addr)
-        if addr not in self.endpoints:
-            self.endpoints += (addr,)
+        address = _text(addr)
+        if address not in self.endpoints:
+            self.endpoints += (address,)
         return manager
 
     def disconnect(self, addr: str | bytes) -> None:
         """Disconnect, as ``zmq.Socket.disconnect`` does."""
         super().disconnect(addr)
-        self.endpoints = tuple(known for known in self.endpoints if known != addr)
+        self.endpoints = tuple(known for known in self.endpoints if known != _text(addr))
 
     def close(self, linger: int | None = None) -> None:
         """Close; what was sent goes on being delivered for ``CLOSE_SECONDS`` at most.
@@ -80,11 +87,7 @@ class SerializingSocket(zmq.Socket[bytes]):
                 and is shorter than ``CLOSE_SECONDS`` is kept.
         """
         context = self.context
-        if linger is None and not self.closed:
-            with contextlib.suppress(zmq.ZMQError):  # the context is being terminated
-                if not 0 <= int(self.getsockopt(zmq.LINGER)) <= _LINGER_MS:
-                    linger = _LINGER_MS
-        super().close(linger)
+        super().close(_bounded_linger(self) if linger is None else linger)
         if isinstance(context, SerializingContext):
             context._forget(self)
 
@@ -152,8 +155,10 @@ class SerializingSocket(zmq.Socket[bytes]):
         try:
             return self.send(body, flags, copy=copy, track=track)
         except KeyboardInterrupt:
-            # Half a message would join with the next one: finish this one.
-            if int(self.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+            # Half a message would join with the next one: finish this one. A REQ socket tells
+            # by POLLOUT that the body is not out yet. A PUB socket always says so: there it is
+            # left alone, since a body sent twice would be a message of its own.
+            if self.type == zmq.REQ and int(self.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
                 self.send(body, flags | zmq.NOBLOCK, copy=copy)
             raise
 
@@ -200,6 +205,19 @@ class SerializingSocket(zmq.Socket[bytes]):
         return header.message, parts[1].bytes if copy else parts[1]
 
 
+def _text(addr: str | bytes) -> str:
+    return addr if isinstance(addr, str) else addr.decode("utf-8", "replace")
+
+
+def _bounded_linger(socket: zmq.Socket[Any]) -> int | None:
+    """Tell which LINGER to close a socket with; None to leave it as it is."""
+    if not socket.closed:
+        with contextlib.suppress(zmq.ZMQError):  # the context is being terminated
+            if not 0 <= int(socket.getsockopt(zmq.LINGER)) <= _LINGER_MS:
+                return _LINGER_MS
+    return None
+
+
 def with_the_rest(socket: zmq.Socket[Any], first: zmq.Frame) -> list[zmq.Frame]:
     """Take the rest of the message that ``first`` begins; its first three parts are kept."""
     parts = [first]
@@ -221,7 +239,7 @@ class SerializingContext(zmq.Context[SerializingSocket]):
 
     def _add_socket(self, socket: Any) -> None:
         super()._add_socket(socket)
-        if isinstance(socket, SerializingSocket):
+        if isinstance(socket, SerializingSocket) and not socket._counted:
             socket._counted = True
             self._alive += 1
             # close() sees to it too, except where another thread is terminating the
@@ -244,10 +262,17 @@ class SerializingContext(zmq.Context[SerializingSocket]):
             besides: a socket that another thread uses. Terminating wakes that thread, and
                 is complete when it has closed its socket.
         """
-        for socket in list(self._sockets or ()):
+        for socket in self._known_sockets():
             if socket is not besides and not socket.closed:
-                socket.close()
+                socket.close(_bounded_linger(socket))
         self.term()
+
+    def _known_sockets(self) -> list[zmq.Socket[Any]]:
+        while True:
+            try:
+                return list(self._sockets or ())
+            except RuntimeError:  # another thread has just closed one of them
+                continue
 
     def __del__(self) -> None:
         if self._alive > 0:
