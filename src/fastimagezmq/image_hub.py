@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections import deque
@@ -17,7 +16,7 @@ from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .transport import SerializingSocket, waiting
-from .transport.sockets import with_the_rest
+from .transport.sockets import is_ours, with_the_rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -342,17 +341,7 @@ class ImageHub(Endpoint):
 def _receives_as_ours(socket: Any) -> bool:
     """Tell whether the socket is of this library, with no receiving method overridden."""
     kind: Any = type(socket)  # Any: not every class need be hashable
-    return _receiving_is_ours(kind)
-
-
-@functools.lru_cache(maxsize=16)
-def _receiving_is_ours(kind: Any) -> bool:
-    return (
-        issubclass(kind, SerializingSocket)
-        and kind.recv_array is SerializingSocket.recv_array
-        and kind.recv_jpg is SerializingSocket.recv_jpg
-        and kind.recv is zmq.Socket.recv
-    )
+    return is_ours(kind, ("recv_array", "recv_jpg", "recv"))
 
 
 def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:

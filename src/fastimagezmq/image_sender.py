@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import logging
 import os
 import time
@@ -18,7 +17,7 @@ from . import _codec, wire
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .transport import SerializingSocket, bodies, waiting
-from .transport.sockets import with_the_rest
+from .transport.sockets import is_ours, with_the_rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,18 +299,7 @@ atexit.register(_close_at_exit)
 def _frames_as_ours(socket: Any) -> bool:
     """Tell whether the socket is of this library, with no framing method overridden."""
     kind: Any = type(socket)  # Any: not every class need be hashable
-    return _framing_is_ours(kind)
-
-
-@functools.lru_cache(maxsize=16)
-def _framing_is_ours(kind: Any) -> bool:
-    return (
-        issubclass(kind, SerializingSocket)
-        and kind.send_array is SerializingSocket.send_array
-        and kind.send_jpg is SerializingSocket.send_jpg
-        and kind.send is zmq.Socket.send
-        and kind.recv is zmq.Socket.recv
-    )
+    return is_ours(kind, ("send_array", "send_jpg", "send", "recv"))
 
 
 def _check_encoding(jpeg: Any, subsampling: str, colorspace: str) -> None:

@@ -10,6 +10,7 @@ earlier would wait for sockets that only this very thread could close.
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "with_the_rest"]
+__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "is_ours", "with_the_rest"]
 
 CLOSE_SECONDS = 0.9
 """How long, in seconds, a closing socket goes on delivering what was sent."""
@@ -216,6 +217,14 @@ def _bounded_linger(socket: zmq.Socket[Any]) -> int | None:
             if not 0 <= int(socket.getsockopt(zmq.LINGER)) <= _LINGER_MS:
                 return _LINGER_MS
     return None
+
+
+@functools.lru_cache(maxsize=32)
+def is_ours(kind: Any, methods: tuple[str, ...]) -> bool:
+    """Tell whether a class is SerializingSocket, or one below it that leaves these methods."""
+    return issubclass(kind, SerializingSocket) and all(
+        getattr(kind, name) is getattr(SerializingSocket, name) for name in methods
+    )
 
 
 def with_the_rest(socket: zmq.Socket[Any], first: zmq.Frame) -> list[zmq.Frame]:
