@@ -1,4 +1,4 @@
-"""Builds the one extension; all else stands in pyproject.toml.
+"""Builds the two extensions; all else stands in pyproject.toml.
 
 ``LIBJPEG_TURBO_PREFIX`` names a libjpeg-turbo (``include/``, ``lib/`` or
 ``lib64/``) to be used instead of the system's; its static library is preferred.
@@ -119,8 +119,9 @@ class _BuildExt(build_ext):
     def build_extensions(self) -> None:
         place = self._find_libjpeg_turbo()  # first: it takes a second, Cython many
         for extension in self.extensions:
-            for name, values in place.items():
-                getattr(extension, name).extend(values)
+            if extension is CODEC:
+                for name, values in place.items():
+                    getattr(extension, name).extend(values)
             self._add_flags(extension)
             extension.sources = cythonize(
                 [extension],
@@ -164,7 +165,8 @@ class _BuildExt(build_ext):
             return
         extension.extra_compile_args += ["-fvisibility=hidden"]
         if sys.platform == "darwin":
-            extension.extra_link_args += ["-Wl,-exported_symbol,_PyInit__codec"]
+            name = extension.name.rpartition(".")[2]
+            extension.extra_link_args += [f"-Wl,-exported_symbol,_PyInit_{name}"]
         else:
             # A static libjpeg's functions stay ours: cv2 and Pillow bring theirs.
             extension.extra_link_args += ["-Wl,--exclude-libs,ALL"]
@@ -176,17 +178,32 @@ class _BuildExt(build_ext):
 
 
 limited_api = not FREE_THREADED
+
+
+def _extension(name: str, sources: set[str], **flags: list[str]) -> Extension:
+    return Extension(
+        f"fastimagezmq.{name}",
+        [str(PACKAGE / f"{name}.pyx"), *(str(NATIVE / file) for file in sorted(sources))],
+        include_dirs=[str(PACKAGE)],
+        depends=sorted(map(str, [*NATIVE.glob("*.h"), *PACKAGE.glob("*.pxd")])),
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited_api else [],
+        py_limited_api=limited_api,
+        **flags,
+    )
+
+
+# Two, since nothing is shared between them: one knows no sockets, the other no pictures.
+MESSAGES = {"libzmq.c", "messages.c"}
+COMMON = {"fork.c", "status.c"}  # a copy of their own each: they keep no state in common
+CODEC = _extension("_codec", {file.name for file in NATIVE.glob("*.c")} - MESSAGES)
+LIBZMQ = _extension(
+    "_libzmq",
+    MESSAGES | COMMON,
+    # dlopen has a library of its own before glibc 2.34.
+    libraries=["dl"] if sys.platform == "linux" else [],
+)
 setup(
-    ext_modules=[
-        Extension(
-            "fastimagezmq._codec",
-            [str(PACKAGE / "_codec.pyx"), *sorted(map(str, NATIVE.glob("*.c")))],
-            include_dirs=[str(PACKAGE)],
-            depends=sorted(map(str, [*NATIVE.glob("*.h"), PACKAGE / "_native.pxd"])),
-            define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited_api else [],
-            py_limited_api=limited_api,
-        )
-    ],
+    ext_modules=[CODEC, LIBZMQ],
     cmdclass={"build_ext": _BuildExt},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
 )

@@ -643,12 +643,17 @@ def test_what_recv_jpg_returns() -> None:
         sender.send_jpg("a", JPEG)
     blob = received[0][1]
     encoded = JPEG.tobytes()
-    assert isinstance(blob, zmq.Frame)
     assert bytes(memoryview(blob)) == encoded
+    assert not memoryview(blob).readonly
     assert bytes(blob) == encoded
     assert blob.bytes == encoded
     assert bytes(blob.buffer) == encoded
     assert len(blob) == len(encoded)
+    assert blob.more is False
+    assert blob.get("Peer-Address") == blob["Peer-Address"] == "127.0.0.1"
+    assert blob.get(zmq.MORE) == 0
+    with pytest.raises(zmq.ZMQError):
+        blob.get("No-Such-Property")
     array = np.frombuffer(blob, dtype="uint8")
     assert array.tobytes() == encoded
     assert (cv2.imdecode(array, -1) == cv2.imdecode(JPEG, -1)).all()

@@ -30,7 +30,7 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Any:
     """Warn after 0.1 s, again after 0.4 s; returns a function that waits for warnings."""
-    monkeypatch.setattr(waiting, "_SLICE_MS", 20)
+    monkeypatch.setattr(waiting, "SLICE_MS", 20)
     monkeypatch.setattr(waiting, "FIRST_WARNING_SECONDS", 0.1)
     monkeypatch.setattr(waiting, "NEXT_WARNING_SECONDS", 0.4)
     caplog.set_level(logging.DEBUG, "fastimagezmq")

@@ -59,7 +59,7 @@ def test_pixels_are_written_as_imagezmq_writes_them(pair: Any, message: Any, arr
     sender.send_array(np.ascontiguousarray(array) if array.ndim else array, message)
     header, body = receiver.recv_multipart()
     assert wire.pixels_header(message, array.dtype, array.shape) == header
-    assert bytes(bodies.of_array(array)) == body
+    assert bytes(memoryview(bodies.of_array(array))) == body
 
 
 @given(message=JSON, blob=st.binary(max_size=100))
@@ -126,7 +126,7 @@ def test_a_message_nested_without_end_is_refused() -> None:
 @given(message=JSON, array=ARRAYS)
 def test_any_array_comes_back_the_same(message: Any, array: Any) -> None:
     header = wire.pixels_header(message, array.dtype, array.shape)
-    body = bytearray(bytes(bodies.of_array(array)))
+    body = bytearray(bytes(memoryview(bodies.of_array(array))))
     frame = wire.parse_frame([header, body])
     assert same(frame.message, message)
     assert frame.image.dtype == array.dtype
@@ -148,7 +148,7 @@ def test_views_of_any_strides_are_sent_in_c_order(array: Any, data: Any) -> None
     view = np.asarray(view)
     if data.draw(st.booleans()):
         view = view.T
-    assert bytes(bodies.of_array(view)) == view.tobytes()
+    assert bytes(memoryview(bodies.of_array(view))) == view.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_views_of_any_strides_are_sent_in_c_order(array: Any, data: Any) -> None
 def test_unusual_dtypes_travel(name: str) -> None:
     array = np.zeros(3, name)
     header = wire.pixels_header("m", array.dtype, array.shape)
-    frame = wire.parse_frame([header, bytes(bodies.of_array(array))])
+    frame = wire.parse_frame([header, bytes(memoryview(bodies.of_array(array)))])
     assert frame.image.dtype == array.dtype
     assert frame.image.tobytes() == array.tobytes()
 

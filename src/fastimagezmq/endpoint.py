@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import threading
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import zmq
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["Endpoint", "exclusive"]
+
+
+class _Process:
+    """Stands for this process: a forked child has another one."""
+
+
+_process = _Process()
+
+
+def _become_another() -> None:
+    global _process  # noqa: PLW0603
+    _process = _Process()
+
+
+if hasattr(os, "register_at_fork"):  # asking for the process's number takes a system call
+    os.register_at_fork(after_in_child=_become_another)
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
 
@@ -35,14 +52,16 @@ def exclusive(method: _Method) -> _Method:
     """
 
     @functools.wraps(method)
-    def turn(self: Endpoint, *args: Any, **kwargs: Any) -> Any:
-        self._check_process()
+    def turn(self: Endpoint, *args: Any) -> Any:
+        if self._fiz_owner is not _process:
+            self._check_process()
         try:
             with self._fiz_lock:
-                self._check_open()
-                self._fiz_user = threading.get_ident()
+                if self._fiz_closed:
+                    self._check_open()
+                self._fiz_user = get_ident()
                 try:
-                    return method(self, *args, **kwargs)
+                    return method(self, *args)
                 finally:
                     self._fiz_user = None
         finally:
@@ -67,7 +86,7 @@ class Endpoint:
     zmq_socket: Any
 
     _fiz_options: Mapping[Any, Any] = {}
-    _fiz_owner: int | None = None  # the process that opened the socket
+    _fiz_owner: _Process | None = None  # that opened the socket
     _fiz_user: int | None = None  # the thread that uses the socket now
     _fiz_closed = False
     _fiz_close_noted = False  # to be completed by the thread that uses the socket
@@ -83,7 +102,7 @@ class Endpoint:
 
     def _open(self, socket_type: int) -> SerializingSocket:
         """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
-        self._fiz_owner = os.getpid()
+        self._fiz_owner = _process
         self._fiz_closed = False
         self.zmq_context = context = SerializingContext()
         self.zmq_socket = socket = context.socket(socket_type)
@@ -91,9 +110,13 @@ class Endpoint:
             _set_option(socket, option, value)
         return socket
 
+    def _is_strange(self) -> bool:
+        """Tell whether the socket was opened by the process that this one was forked from."""
+        return self._fiz_owner is not None and self._fiz_owner is not _process
+
     def _check_process(self) -> None:
         # Before the lock is taken: a thread of the parent's may hold it for ever here.
-        if self._fiz_owner is not None and self._fiz_owner != os.getpid():
+        if self._is_strange():
             raise self._state_error(
                 "was opened by the process that this one was forked from: open a new one here"
             )
@@ -113,7 +136,7 @@ class Endpoint:
         call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
         """
         self._fiz_closed = True
-        if self._fiz_owner is not None and self._fiz_owner != os.getpid():
+        if self._is_strange():
             return  # the sockets are the parent process's
         if self._fiz_user == threading.get_ident():
             self._fiz_close_noted = True

@@ -21,6 +21,7 @@ class DecodeOptions(NamedTuple):
     colorspace: str = "BGR"
     scale: float = 1
     max_pixels: int = _codec.DEFAULT_MAX_PIXELS
+    threads: int = 0
 
 
 class Frame:

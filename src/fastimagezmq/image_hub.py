@@ -15,8 +15,7 @@ from . import _codec, wire
 from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
-from .transport import SerializingSocket, waiting
-from .transport.sockets import is_ours, with_the_rest
+from .transport import SerializingSocket, messages, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,6 +55,7 @@ class ImageHub(Endpoint):
         colorspace: how JPEG frames are decoded, in memory order; see ``decode_jpeg``. Raw
             arrays arrive as they were sent, and pictures sent as GRAY as (h, w).
         scale: 1, 1/2, 1/4 or 1/8: JPEG frames are decoded at this size, for less work.
+        threads: how many threads decode a JPEG at most; 0 is as many as help.
         max_bytes: the largest body taken, in bytes.
         max_pixels: the largest JPEG decoded, in pixels.
         rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
@@ -91,17 +91,18 @@ class ImageHub(Endpoint):
         on_error: str = "skip",
         colorspace: str = "BGR",
         scale: float = 1,
+        threads: int = 0,
         max_bytes: int = wire.DEFAULT_MAX_BYTES,
         max_pixels: int = _codec.DEFAULT_MAX_PIXELS,
         rcvhwm: int | None = None,
         options: Mapping[Any, Any] | None = None,
     ) -> None:
-        _check_options(on_error, colorspace, scale)
+        _check_options(on_error, colorspace, scale, threads)
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
         self.REQ_REP = REQ_REP
         self._fiz_raises = on_error == "raise"
-        self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels)
+        self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels, threads)
         self._fiz_max_bytes = max_bytes
         self._fiz_options = dict(options or {})
         if rcvhwm is not None:
@@ -176,18 +177,10 @@ class ImageHub(Endpoint):
             zmq.Again: the program set RCVTIMEO, and it has passed.
         """
         del copy
-        if not _receives_as_ours(self.zmq_socket):
+        if not _METHODS.unchanged(self.zmq_socket):
             msg, image = self.zmq_socket.recv_array(copy=False)
             return msg, image
-
-        def decoded(parts: list[zmq.Frame]) -> tuple[Any, NDArray[Any]]:
-            header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
-            if header.dtype is not None:
-                return header.message, wire.parse_array(header, body)
-            frame = self._parse(parts)
-            return frame.message, frame.image
-
-        return self._receive(decoded)
+        return self._receive(self._decoded)
 
     def recv_jpg(self, copy: bool = False) -> tuple[Any, Any]:
         """Wait for the next message and return its blob, not looked into.
@@ -196,22 +189,17 @@ class ImageHub(Endpoint):
             copy: accepted for imageZMQ's sake.
 
         Returns:
-            ``(msg, blob)``; the blob is a ``zmq.Frame``: it has the buffer protocol,
+            ``(msg, blob)``; the blob is like a ``zmq.Frame``: it has the buffer protocol,
             ``.bytes``, ``.buffer`` and a length, and stays valid after ``close()``.
 
         Raises:
             StateError, WireError, zmq.Again: as ``recv_image``.
         """
         del copy
-        if not _receives_as_ours(self.zmq_socket):
+        if not _METHODS.unchanged(self.zmq_socket):
             msg, blob = self.zmq_socket.recv_jpg(copy=False)
             return msg, blob
-
-        def opaque(parts: list[zmq.Frame]) -> tuple[Any, zmq.Frame]:
-            header, _ = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
-            return header.message, parts[1]
-
-        return self._receive(opaque)
+        return self._receive(self._opaque)
 
     def recv_frame(self) -> Frame:
         """Wait for the next frame and return it with its stamps, not yet decoded.
@@ -222,7 +210,6 @@ class ImageHub(Endpoint):
         """
         return self._receive(self._parse)
 
-    @exclusive
     def send_reply(self, reply_message: bytes = b"OK") -> None:
         """Answer the frame that was received last.
 
@@ -235,12 +222,20 @@ class ImageHub(Endpoint):
         """
         if isinstance(reply_message, str):
             raise TypeError(f"a reply is bytes: write b{reply_message!r:.60} or text.encode()")
+        self._reply(reply_message)
+
+    @exclusive
+    def _reply(self, reply_message: bytes) -> None:
         if self._fiz_answered_for_program:
             # The message that recv_* raised for: its sender has been told already.
             self._fiz_answered_for_program = False
             return
         try:
-            self.zmq_socket.send(reply_message)
+            socket = self.zmq_socket
+            if type(reply_message) is bytes and _REPLYING.unchanged(socket):
+                messages.send(socket, reply_message, None, copy_below=0)
+            else:
+                socket.send(reply_message)
         except zmq.ZMQError as error:
             raise _explained_reply(error) from None
 
@@ -250,15 +245,27 @@ class ImageHub(Endpoint):
 
     # --- what the above is made of ---------------------------------------------------
 
-    def _parse(self, parts: list[zmq.Frame]) -> Frame:
+    def _decoded(self, parts: list[Any]) -> tuple[Any, NDArray[Any]]:
+        header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
+        if header.dtype is not None:
+            return header.message, wire.parse_array(header, body)
+        frame = wire.frame_of(header, body, decode=self._fiz_decode)
+        return frame.message, frame.image
+
+    def _opaque(self, parts: list[Any]) -> tuple[Any, messages.Part]:
+        header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
+        return header.message, body
+
+    def _parse(self, parts: list[Any]) -> Frame:
         return wire.parse_frame(parts, max_bytes=self._fiz_max_bytes, decode=self._fiz_decode)
 
     @exclusive
-    def _receive(self, parse: Callable[[list[zmq.Frame]], _T]) -> _T:
+    def _receive(self, parse: Callable[[list[Any]], _T]) -> _T:
         """Return the next message that ``parse`` takes; the others are dealt with."""
         socket = self.zmq_socket
         self._fiz_answered_for_program = False
-        self._connect_asked()
+        if self._addresses_asked:
+            self._connect_asked()
         while True:
             parts = self._receive_parts(socket)
             try:
@@ -272,11 +279,13 @@ class ImageHub(Endpoint):
                 self._fiz_received += 1
                 return result
 
-    def _receive_parts(self, socket: SerializingSocket) -> list[zmq.Frame]:
+    def _receive_parts(self, socket: SerializingSocket) -> list[Any]:
         try:
-            first = waiting.receive(
-                socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
-            )
+            parts = messages.receive(socket, waiting.SLICE_MS)
+            if parts is None:
+                parts = waiting.receive(
+                    socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
+                )
         except zmq.ZMQError as error:
             if error.errno != zmq.EFSM:
                 raise
@@ -285,7 +294,7 @@ class ImageHub(Endpoint):
                 "the frame before has not been answered: call send_reply first, once for each"
                 " frame received",
             ) from None
-        return with_the_rest(socket, first)
+        return parts
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
@@ -306,7 +315,7 @@ class ImageHub(Endpoint):
             else:
                 asked.set_result(None)
 
-    def _reject(self, socket: SerializingSocket, error: Exception, part: zmq.Frame) -> None:
+    def _reject(self, socket: SerializingSocket, error: Exception, part: messages.Part) -> None:
         """Answer, count and log a message that is no frame."""
         reason = str(error) or "not enough memory for this frame"
         if socket.type == zmq.REP:
@@ -338,10 +347,9 @@ class ImageHub(Endpoint):
         return True
 
 
-def _receives_as_ours(socket: Any) -> bool:
-    """Tell whether the socket is of this library, with no receiving method overridden."""
-    kind: Any = type(socket)  # Any: not every class need be hashable
-    return is_ours(kind, ("recv_array", "recv_jpg", "recv"))
+# A socket on which these are overridden is the program's own: it does the framing.
+_METHODS = messages.Methods(SerializingSocket, "recv_array", "recv_jpg", "recv")
+_REPLYING = messages.Methods(SerializingSocket, "send")
 
 
 def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
@@ -367,7 +375,7 @@ def _check_limit(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r}: give a whole number above 0")
 
 
-def _check_options(on_error: str, colorspace: str, scale: float) -> None:
+def _check_options(on_error: str, colorspace: str, scale: float, threads: int) -> None:
     """Refuse options that are wrong or do not combine.
 
     Raises:
@@ -380,5 +388,7 @@ def _check_options(on_error: str, colorspace: str, scale: float) -> None:
         raise ValueError(f"colorspace={colorspace!r} is none of {known}")
     if isinstance(scale, bool) or scale not in (1, 1 / 2, 1 / 4, 1 / 8):
         raise ValueError(f"scale={scale!r}: give 1, 1/2, 1/4 or 1/8")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
+        raise ValueError(f"threads={threads!r}: give a number of threads, or 0 for as many as help")
     if colorspace == "YUV420" and scale != 1:
         raise ValueError('colorspace="YUV420" is decoded at full size only: leave out scale')

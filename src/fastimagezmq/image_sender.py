@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import zmq
 import zmq.utils.garbage  # before _close_at_exit is registered: see there
 
-from . import _codec, wire
+from . import wire
+from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
-from .transport import SerializingSocket, bodies, waiting
-from .transport.sockets import is_ours, with_the_rest
+from .transport import SerializingSocket, bodies, messages, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +44,7 @@ class ImageSender(Endpoint):
         colorspace: what the arrays given hold, in memory order: "BGR", "RGB", "BGRX",
             "RGBX", "GRAY" or "YUV420"; or picamera2's names with its meaning: "RGB888",
             "BGR888", "XRGB8888", "XBGR8888". For JPEG only: raw pixels go as they are.
+        threads: how many threads encode a JPEG at most; 0 is as many as help.
         copy: a PUB sender copies an array before ``send_image`` returns, since the program
             may reuse it. False promises that it will not be touched until it has left. A
             REQ sender waits for the reply and does not copy; after an interrupt or
@@ -65,13 +65,13 @@ class ImageSender(Endpoint):
         TypeError, ValueError: an option that is wrong, or that does not combine.
     """
 
-    _fiz_jpeg: int | None = None
-    _fiz_subsampling = "420"
-    _fiz_colorspace = "BGR"
+    _fiz_encoding = Encoding()
     _fiz_copy = True
     _fiz_stamp = False
     _fiz_reqrep = True
     _fiz_sequence = 0
+    # The last header of raw pixels, and what it was made of: most streams repeat it for ever.
+    _fiz_known: tuple[Any, Any, Any, bytes] = (None, None, None, b"")
     _fiz_warned: float | None = None  # when a refused frame was last told of, monotonic
 
     def _prepare(self) -> None:
@@ -88,15 +88,14 @@ class ImageSender(Endpoint):
         jpeg: int | None = None,
         subsampling: str = "420",
         colorspace: str = "BGR",
+        threads: int = 0,
         copy: bool = True,
         stamp: bool = False,
         sndhwm: int | None = None,
         options: Mapping[Any, Any] | None = None,
     ) -> None:
-        _check_encoding(jpeg, subsampling, colorspace)
-        self._fiz_jpeg = jpeg
-        self._fiz_subsampling = subsampling
-        self._fiz_colorspace = colorspace
+        self._fiz_encoding = Encoding(jpeg, subsampling, colorspace, threads)
+        self._fiz_encoding.check()
         self._fiz_copy = copy
         self._fiz_stamp = stamp
         self._fiz_options = dict(options or {})
@@ -144,16 +143,13 @@ class ImageSender(Endpoint):
         send = self.send_image_reqrep if self._fiz_reqrep else self.send_image_pubsub
         return send(msg, image)
 
-    @exclusive
     def send_image_reqrep(self, msg: Any, image: Any) -> bytes:
         """Send as ``send_image`` does, and wait for the reply."""
-        self._send_image(msg, image, may_return_early=False)
-        return self._receive_reply()
+        return self._exchange_image(msg, image)
 
-    @exclusive
     def send_image_pubsub(self, msg: Any, image: Any) -> None:
         """Send as ``send_image`` does, without waiting."""
-        self._send_image(msg, image, may_return_early=True)
+        self._publish_image(msg, image)
 
     def send_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes | None:
         """Send a JPEG, or any other bytes, with a message; it is not looked into.
@@ -172,67 +168,94 @@ class ImageSender(Endpoint):
         send = self.send_jpg_reqrep if self._fiz_reqrep else self.send_jpg_pubsub
         return send(msg, jpg_buffer)
 
-    @exclusive
     def send_jpg_reqrep(self, msg: Any, jpg_buffer: Buffer) -> bytes:
         """Send as ``send_jpg`` does, and wait for the reply."""
-        self._send_jpg(msg, jpg_buffer, may_return_early=False)
-        return self._receive_reply()
+        return self._exchange_jpg(msg, jpg_buffer)
 
-    @exclusive
     def send_jpg_pubsub(self, msg: Any, jpg_buffer: Buffer) -> None:
         """Send as ``send_jpg`` does, without waiting."""
-        self._send_jpg(msg, jpg_buffer, may_return_early=True)
+        self._publish_jpg(msg, jpg_buffer)
 
     # --- what the above is made of: header, body, message, reply ---------------------
 
-    def _send_image(self, msg: Any, image: Any, *, may_return_early: bool) -> None:
+    @exclusive
+    def _exchange_image(self, msg: Any, image: Any) -> bytes:
         socket = self.zmq_socket
-        if not _frames_as_ours(socket):
-            # The program's own socket class: call it as imageZMQ would.
-            if self._fiz_jpeg is not None:
-                socket.send_jpg(msg, memoryview(self._encode(image)), copy=False)
-                return
-            array = bodies.checked_array(image)
-            # (np.ascontiguousarray would make a 0-d array 1-d.)
-            socket.send_array(np.asarray(array, order="C"), msg, copy=False)
+        if not _METHODS.unchanged(socket):
+            self._send_image_by(socket, msg, image)
+            return cast("bytes", socket.recv())
+        header, body = self._packed(msg, image, unchanging=False)
+        self._send(socket, header, body)
+        return self._reply(socket)
+
+    @exclusive
+    def _publish_image(self, msg: Any, image: Any) -> None:
+        socket = self.zmq_socket
+        if not _METHODS.unchanged(socket):
+            self._send_image_by(socket, msg, image)
             return
-        stamps = self._stamps()
-        body: Any
-        if self._fiz_jpeg is None:
-            array = bodies.checked_array(image)
-            header = wire.pixels_header(msg, array.dtype, array.shape, *stamps)
-            body = bodies.of_array(array, unchanging=may_return_early and self._fiz_copy)
-        else:
-            gray = self._fiz_colorspace == "GRAY"
-            encoding = wire.ENC_JPEG_GRAY if gray else wire.ENC_JPEG
-            header = wire.blob_header(msg, encoding, *stamps)  # refuse before the work
-            body = self._encode(image)
-        self._send_message(socket, header, body)
+        header, body = self._packed(msg, image, unchanging=self._fiz_copy)
+        self._send(socket, header, body)
 
-    def _encode(self, image: Any) -> _codec.Lease:
-        planes = self._fiz_colorspace == "YUV420" and isinstance(image, tuple | list)
-        return _codec.encode_jpeg(
-            image if planes else bodies.checked_array(image),
-            self._fiz_jpeg or 0,
-            subsampling=self._fiz_subsampling,
-            colorspace=self._fiz_colorspace,
-        )
-
-    def _send_jpg(self, msg: Any, jpg_buffer: Buffer, *, may_return_early: bool) -> None:
+    @exclusive
+    def _exchange_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes:
         socket = self.zmq_socket
-        if not _frames_as_ours(socket):
+        if not _METHODS.unchanged(socket):
+            socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
+            return cast("bytes", socket.recv())
+        header = wire.blob_header(msg, None, *self._stamps())
+        self._send(socket, header, bodies.of_blob(jpg_buffer))
+        return self._reply(socket)
+
+    @exclusive
+    def _publish_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
+        socket = self.zmq_socket
+        if not _METHODS.unchanged(socket):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
         header = wire.blob_header(msg, None, *self._stamps())
-        body = bodies.of_blob(jpg_buffer, unchanging=may_return_early and self._fiz_copy)
-        self._send_message(socket, header, body)
+        self._send(socket, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+
+    def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
+        encoding = self._fiz_encoding
+        if type(image) is not np.ndarray:
+            image = encoding.checked(image)
+        elif encoding.jpeg is None and not self._fiz_stamp:
+            known = self._fiz_known
+            if known[0] is msg and known[1] is image.dtype and known[2] == image.shape:
+                return known[3], bodies.of_array(image, unchanging)
+        header = encoding.header(msg, image, *self._stamps())  # refuse before the work
+        body = encoding.body(image, unchanging=unchanging)
+        if type(msg) is str and encoding.jpeg is None and not self._fiz_stamp:
+            self._fiz_known = (msg, image.dtype, image.shape, header)
+        return header, body
+
+    def _send_image_by(self, socket: Any, msg: Any, image: Any) -> None:
+        """Send on a socket of the program's own class: call it as imageZMQ would."""
+        encoding = self._fiz_encoding
+        image = encoding.checked(image)
+        if encoding.jpeg is not None:
+            body = encoding.body(image, unchanging=False)
+            socket.send_jpg(msg, memoryview(body), copy=False)
+        else:  # (np.ascontiguousarray would make a 0-d array 1-d.)
+            socket.send_array(np.asarray(image, order="C"), msg, copy=False)
 
     def _stamps(self) -> tuple[float | None, int | None]:
         return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
 
-    def _send_message(self, socket: SerializingSocket, header: bytes, body: wire.BytesLike) -> None:
+    def _send(self, socket: SerializingSocket, header: bytes, body: wire.BytesLike) -> None:
         try:
-            socket.send_parts(header, body, copy=memoryview(body).nbytes < bodies.COPY_BELOW)
+            try:
+                messages.send(socket, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
+            except zmq.Again:
+                waiting.send(
+                    socket,
+                    header,
+                    body,
+                    copy_below=bodies.COPY_BELOW,
+                    endpoints=socket.endpoints,
+                    cancelled=self._is_cancelled,
+                )
         except zmq.ZMQError as error:
             if error.errno == zmq.EFSM:
                 raise StateError(
@@ -243,18 +266,19 @@ class ImageSender(Endpoint):
             raise
         self._fiz_sequence += 1
 
-    def _receive_reply(self) -> bytes:
-        socket: SerializingSocket = self.zmq_socket
-        if not _frames_as_ours(socket):
-            return socket.recv()
-        reply = waiting.receive(
-            socket, endpoints=socket.endpoints, cancelled=lambda: self._fiz_closed
-        )
-        with_the_rest(socket, reply)  # a reply is one part; the next needs the rest gone
-        answer = reply.bytes
+    def _reply(self, socket: SerializingSocket) -> bytes:
+        parts = messages.receive(socket, waiting.SLICE_MS)
+        if parts is None:
+            parts = waiting.receive(
+                socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
+            )
+        answer: bytes = parts[0].bytes
         if answer.startswith(wire.ERROR_REPLY):
             self._warn_of_refusal(answer)
         return answer
+
+    def _is_cancelled(self) -> bool:
+        return self._fiz_closed
 
     def _warn_of_refusal(self, answer: bytes) -> None:
         """Say, once a minute at most, what programs that ignore replies would never see."""
@@ -263,6 +287,12 @@ class ImageSender(Endpoint):
             self._fiz_warned = now
             reason = answer[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
             logger.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
+
+
+# A socket on which these are overridden is the program's own: it does the framing.
+_METHODS = messages.Methods(SerializingSocket, "send_array", "send_jpg", "send", "recv")
+
+_DONTWAIT = int(zmq.DONTWAIT)
 
 
 _alive: dict[int, weakref.ref[ImageSender]] = {}
@@ -283,7 +313,7 @@ def _close_at_exit() -> None:
         sender
         for sender in [ref() for ref in list(_alive.values())]
         if sender is not None
-        and sender._fiz_owner in (None, os.getpid())
+        and not sender._is_strange()
         and sender._fiz_lock.acquire(timeout=max(0, deadline - time.monotonic()))
     ]
     for sender in senders:  # all of them first: they linger at the same time
@@ -294,40 +324,3 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
-
-
-def _frames_as_ours(socket: Any) -> bool:
-    """Tell whether the socket is of this library, with no framing method overridden."""
-    kind: Any = type(socket)  # Any: not every class need be hashable
-    return is_ours(kind, ("send_array", "send_jpg", "send", "recv"))
-
-
-def _check_encoding(jpeg: Any, subsampling: str, colorspace: str) -> None:
-    """Refuse options that are wrong or do not combine.
-
-    Raises:
-        TypeError, ValueError: with one sentence that says what to write.
-    """
-    if jpeg is None:
-        for name, value, default in (
-            ("subsampling", subsampling, "420"),
-            ("colorspace", colorspace, "BGR"),
-        ):
-            if value != default:
-                raise ValueError(
-                    f"{name}={value!r} describes JPEG encoding, and raw pixels are sent as they"
-                    " are: add jpeg=85, or leave it out"
-                )
-        return
-    if isinstance(jpeg, bool) or not isinstance(jpeg, int):
-        raise TypeError(f"jpeg={jpeg!r}: give the JPEG quality, a number from 1 to 100, or None")
-    if not 1 <= jpeg <= 100:
-        raise ValueError(f"jpeg={jpeg!r}: the JPEG quality is a number from 1 to 100")
-    if colorspace not in _codec.COLORSPACES:
-        known = ", ".join(_codec.COLORSPACES)
-        raise ValueError(f"colorspace={colorspace!r} is none of {known}")
-    if subsampling not in _codec.SUBSAMPLINGS:
-        known = ", ".join(_codec.SUBSAMPLINGS)
-        raise ValueError(f"subsampling={subsampling!r} is none of {known}")
-    if colorspace == "YUV420" and subsampling != "420":
-        raise ValueError(f'colorspace="YUV420" is 4:2:0 already: leave out {subsampling=}')

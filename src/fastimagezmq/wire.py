@@ -35,6 +35,7 @@ __all__ = [
     "Header",
     "blob_header",
     "checked_dtype",
+    "frame_of",
     "parse_array",
     "parse_frame",
     "parse_header",
@@ -69,6 +70,14 @@ class Header(NamedTuple):
     encoding: str | None
     timestamp: float | None
     sequence: int | None
+    nbytes: int | None
+    """Of the body, where ``dtype`` and ``shape`` tell it."""
+
+
+# A stream's headers are all alike while its pictures are: the bytes of those up to this
+# size are remembered, so as to be written once, and recognised when they come again.
+_REMEMBERED_BYTES = 1024
+_REMEMBERED_HEADERS = 256
 
 
 # --- writing -----------------------------------------------------------------------
@@ -106,8 +115,15 @@ def pixels_header(
     Raises:
         TypeError: the message is no JSON value, or the dtype cannot be sent.
     """
+    if type(message) is str and len(message) <= _REMEMBERED_BYTES and timestamp is sequence is None:
+        return _text_pixels_header(message, dtype, shape)
     fields = {"msg": message, "dtype": checked_dtype(dtype), "shape": shape}
     return _dump(fields, timestamp, sequence)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_HEADERS)
+def _text_pixels_header(message: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    return _dump({"msg": message, "dtype": checked_dtype(dtype), "shape": shape}, None, None)
 
 
 def blob_header(
@@ -121,10 +137,18 @@ def blob_header(
     Raises:
         TypeError: the message is no JSON value.
     """
-    fields = {"msg": message}
-    if encoding is not None:
-        fields["enc"] = encoding
-    return _dump(fields, timestamp, sequence)
+    if type(message) is str and len(message) <= _REMEMBERED_BYTES and timestamp is sequence is None:
+        return _text_blob_header(message, encoding)
+    return _dump(_blob_fields(message, encoding), timestamp, sequence)
+
+
+@functools.lru_cache(maxsize=_REMEMBERED_HEADERS)
+def _text_blob_header(message: str, encoding: str | None) -> bytes:
+    return _dump(_blob_fields(message, encoding), None, None)
+
+
+def _blob_fields(message: Any, encoding: str | None) -> dict[str, Any]:
+    return {"msg": message} if encoding is None else {"msg": message, "enc": encoding}
 
 
 def _dump(fields: dict[str, Any], timestamp: float | None, sequence: int | None) -> bytes:
@@ -186,12 +210,14 @@ def _parse_header(raw: bytes) -> Header:
         encoding,
         _parse_number(fields.get("ts")),
         _parse_count(fields.get("seq")),
+        None if dtype is None or shape is None else _body_size(dtype, shape),
     )
 
 
-# A stream's headers are all alike while its pictures are; they are recognised by their bytes.
-_REMEMBERED_BYTES = 1024
-_REMEMBERED_HEADERS = 256
+def _body_size(dtype: np.dtype[Any], shape: tuple[int, ...]) -> int | None:
+    return None if -1 in shape else math.prod(shape) * dtype.itemsize
+
+
 _remembered: dict[bytes, Header] = {}
 
 
@@ -259,16 +285,16 @@ def parse_array(header: Header, body: BytesLike) -> NDArray[Any]:
     dtype, shape = header.dtype, header.shape
     if dtype is None or shape is None:
         raise WireError('the header has no "dtype": not an array')
-    size = memoryview(body).nbytes
-    if -1 in shape:
+    size = len(body)
+    if header.nbytes is None:
         known = math.prod(n for n in shape if n != -1) * dtype.itemsize
         if known == 0 or size % known:
             raise WireError(f"{size} bytes cannot be an array of {dtype} {list(shape)}")
         shape = tuple(size // known if n == -1 else n for n in shape)
-    elif math.prod(shape) * dtype.itemsize != size:
+    elif header.nbytes != size:
         raise WireError(
             f"{size} bytes arrived for an array of {dtype} {list(shape)},"
-            f" which takes {math.prod(shape) * dtype.itemsize}"
+            f" which takes {header.nbytes}"
         )
     try:
         array: NDArray[Any] = np.ndarray(shape, dtype, buffer=body)
@@ -276,7 +302,7 @@ def parse_array(header: Header, body: BytesLike) -> NDArray[Any]:
         raise WireError(f"no array can have the shape {list(shape)!r:.60}: {error}") from None
     # Small messages share libzmq's receive buffer at any offset; numbers of more than a
     # byte want their alignment (as do C libraries that are handed the array).
-    return array if array.flags.aligned else array.copy()
+    return array if dtype.itemsize == 1 or array.flags.aligned else array.copy()
 
 
 def parse_frame(
@@ -291,6 +317,15 @@ def parse_frame(
         WireError: a malformed or oversized message, or a blob that is no JPEG.
     """
     header, body = parse_parts(parts, max_bytes=max_bytes)
+    return frame_of(header, body, decode=decode)
+
+
+def frame_of(header: Header, body: BytesLike, *, decode: DecodeOptions) -> Frame:
+    """Make a frame of a parsed header and its body, not yet decoded.
+
+    Raises:
+        WireError: the body does not match the header, or is a blob that is no JPEG.
+    """
     stamps: dict[str, Any] = {"timestamp": header.timestamp, "sequence": header.sequence}
     if header.dtype is not None:
         return Frame(header.message, image=parse_array(header, body), **stamps)
@@ -305,7 +340,7 @@ def parse_frame(
 def parse_parts(
     parts: Sequence[BytesLike], *, max_bytes: int = DEFAULT_MAX_BYTES
 ) -> tuple[Header, BytesLike]:
-    """Parse the parts of one message into its header and its body as it is.
+    """Parse the parts of one message, buffers of bytes, into its header and its body as it is.
 
     Raises:
         WireError: not two parts, an oversized body, or a malformed header.
@@ -313,7 +348,7 @@ def parse_parts(
     if len(parts) != 2:
         count = "one part" if len(parts) == 1 else "more than two parts"
         raise WireError(f"the message has {count}; a frame has two")
-    size = memoryview(parts[1]).nbytes
+    size = len(parts[1])
     if size > max_bytes:
         raise WireError(f"a body of {size} bytes is over max_bytes={max_bytes}")
     return parse_header(parts[0]), parts[1]

@@ -25,6 +25,8 @@ __all__ = [
     "checked_array",
     "checked_blob",
     "is_immutable",
+    "kept_array",
+    "kept_blob",
     "leased_copy",
     "of_array",
     "of_blob",
@@ -32,7 +34,7 @@ __all__ = [
 
 
 COPY_BELOW = 65536
-"""Below so many bytes pyzmq copies a body whatever it is told: that costs less than keeping
+"""Below so many bytes a body is copied whatever was asked for: that costs less than keeping
 count of who still reads it."""
 
 
@@ -59,7 +61,7 @@ def checked_array(image: Any) -> NDArray[Any]:
     )
 
 
-def of_array(array: NDArray[Any], *, unchanging: bool = False) -> BytesLike:
+def of_array(array: NDArray[Any], unchanging: bool = False) -> BytesLike:
     """Return the pixels as bytes in C order: the array's own memory, or else a copy of it.
 
     Args:
@@ -70,8 +72,18 @@ def of_array(array: NDArray[Any], *, unchanging: bool = False) -> BytesLike:
         unchanging and array.nbytes >= COPY_BELOW and not is_immutable(array)
     ):
         return leased_copy(array)
-    # Through uint8, since some dtypes (datetime64) have no buffer format of their own.
-    return array.reshape(-1).view(np.uint8)
+    return array if array.dtype.kind in _BUFFER_KINDS else array.reshape(-1).view(np.uint8)
+
+
+# Of numbers and text; other dtypes (datetime64, bfloat16) have no buffer format of their own.
+_BUFFER_KINDS = frozenset("biufcSU")
+
+
+def kept_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array whose pixels stay as they are now: the array itself, or a leased copy."""
+    if is_immutable(array):
+        return array
+    return np.ndarray(array.shape, array.dtype, buffer=memoryview(leased_copy(array)))
 
 
 def checked_blob(blob: Any) -> memoryview:
@@ -110,10 +122,22 @@ def of_blob(blob: Any, *, unchanging: bool = False) -> BytesLike:
     """
     view = checked_blob(blob)
     if not view.c_contiguous:
-        return view.tobytes()
+        return memoryview(view.tobytes())
     if unchanging and view.nbytes >= COPY_BELOW and not is_immutable(view):
         return leased_copy(view)
     return view
+
+
+def kept_blob(blob: Any) -> BytesLike:
+    """Return a blob as it is now, contiguous: its own memory if nobody can write to it.
+
+    Raises:
+        TypeError: it has no buffer protocol.
+    """
+    view = checked_blob(blob)
+    if not view.c_contiguous:
+        return memoryview(view.tobytes())
+    return view if is_immutable(view) else leased_copy(view)
 
 
 def is_immutable(body: Any) -> bool:

@@ -10,29 +10,24 @@ earlier would wait for sockets that only this very thread could close.
 from __future__ import annotations
 
 import contextlib
-import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from .. import wire
-from . import addresses, bodies
+from . import addresses, bodies, messages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "is_ours", "with_the_rest"]
+__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket"]
 
 CLOSE_SECONDS = 0.9
 """How long, in seconds, a closing socket goes on delivering what was sent."""
 
 _LINGER_MS = int(CLOSE_SECONDS * 1000)
-
-# Parts kept of one message: one more than a frame has, enough to tell that it is none.
-_KEPT_PARTS = 3
-
-_SNDMORE = int(zmq.SNDMORE)  # the enum's own | costs more than the call
 
 
 class SerializingSocket(zmq.Socket[bytes]):
@@ -45,10 +40,18 @@ class SerializingSocket(zmq.Socket[bytes]):
     endpoints: tuple[str, ...] = ()
     """The addresses that this socket has connected to, in order."""
 
+    owner_process: int | None = None
+    """The process that opened this socket; another one cannot use it."""
+
+    native = False
+    """Whether whole messages go straight to libzmq; see ``messages``."""
+
     _counted = False  # among the sockets alive of its context
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.owner_process = os.getpid()
+        self.native = messages.reaches(self)
         # Also one that was not made by context.socket().
         if isinstance(self.context, SerializingContext) and not self._shadow:
             self.context._add_socket(self)
@@ -150,18 +153,9 @@ class SerializingSocket(zmq.Socket[bytes]):
         Raises:
             zmq.ZMQError: libzmq refused; nothing has been sent then.
         """
-        self.send(header, int(flags) | _SNDMORE)
-        # libzmq takes the rest of a message whose first part it took: it counts messages,
-        # not parts, against the high-water mark. Only an interrupt can come in between.
-        try:
-            return self.send(body, flags, copy=copy, track=track)
-        except KeyboardInterrupt:
-            # Half a message would join with the next one: finish this one. A REQ socket tells
-            # by POLLOUT that the body is not out yet. A PUB socket always says so: there it is
-            # left alone, since a body sent twice would be a message of its own.
-            if self.type == zmq.REQ and int(self.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
-                self.send(body, flags | zmq.NOBLOCK, copy=copy)
-            raise
+        if track or not _SEND.unchanged(self):
+            return messages.send_by_pyzmq(self, header, body, flags, copy=copy, track=track)
+        return messages.send(self, header, body, int(flags), copy_below=messages.ALL if copy else 0)
 
     def recv_array(
         self, flags: int = 0, copy: bool = True, track: bool = False
@@ -181,7 +175,7 @@ class SerializingSocket(zmq.Socket[bytes]):
             WireError: not an array message. It has been taken from the socket whole.
         """
         del copy, track
-        header, body = wire.parse_parts(with_the_rest(self, self.recv(flags, copy=False)))
+        header, body = wire.parse_parts(self._receive_parts(flags))
         return header.message, wire.parse_array(header, body)
 
     def recv_jpg(self, flags: int = 0, copy: bool = True, track: bool = False) -> tuple[Any, Any]:
@@ -189,8 +183,8 @@ class SerializingSocket(zmq.Socket[bytes]):
 
         Args:
             flags: libzmq's, such as ``zmq.NOBLOCK``.
-            copy: return the blob as ``bytes``; with False as a ``zmq.Frame``, which has
-                the buffer protocol, ``.bytes``, ``.buffer`` and a length.
+            copy: return the blob as ``bytes``; with False as a ``Message`` or ``zmq.Frame``,
+                which have the buffer protocol, ``.bytes``, ``.buffer`` and a length.
             track: accepted for imageZMQ's sake.
 
         Returns:
@@ -201,9 +195,14 @@ class SerializingSocket(zmq.Socket[bytes]):
                 from the socket whole.
         """
         del track
-        parts = with_the_rest(self, self.recv(flags, copy=False))
+        parts = self._receive_parts(flags)
         header, _ = wire.parse_parts(parts)
         return header.message, parts[1].bytes if copy else parts[1]
+
+    def _receive_parts(self, flags: int) -> list[Any]:
+        if _RECV.unchanged(self):
+            return messages.receive(self, flags=int(flags)) or []
+        return messages.receive_by_pyzmq(self, flags)
 
 
 def _text(addr: str | bytes) -> str:
@@ -219,23 +218,8 @@ def _bounded_linger(socket: zmq.Socket[Any]) -> int | None:
     return None
 
 
-@functools.lru_cache(maxsize=32)
-def is_ours(kind: Any, methods: tuple[str, ...]) -> bool:
-    """Tell whether a class is SerializingSocket, or one below it that leaves these methods."""
-    return issubclass(kind, SerializingSocket) and all(
-        getattr(kind, name) is getattr(SerializingSocket, name) for name in methods
-    )
-
-
-def with_the_rest(socket: zmq.Socket[Any], first: zmq.Frame) -> list[zmq.Frame]:
-    """Take the rest of the message that ``first`` begins; its first three parts are kept."""
-    parts = [first]
-    last = first
-    while last.more:
-        last = socket.recv(copy=False)
-        if len(parts) < _KEPT_PARTS:
-            parts.append(last)
-    return parts
+_SEND = messages.Methods(SerializingSocket, "send")
+_RECV = messages.Methods(SerializingSocket, "recv")
 
 
 class SerializingContext(zmq.Context[SerializingSocket]):
@@ -263,6 +247,11 @@ class SerializingContext(zmq.Context[SerializingSocket]):
         if self._orphaned and self._alive == 0:
             self._orphaned = False
             self.term()
+
+    def term(self) -> None:
+        """Terminate, as ``zmq.Context.term`` does; every body that was sent is let go of."""
+        super().term()
+        messages.release_done()
 
     def close_all(self, besides: object = None) -> None:
         """Close every socket made here and terminate: within ``CLOSE_SECONDS``.

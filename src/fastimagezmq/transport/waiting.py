@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from . import messages
 from .probe import Finding, Outcome, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "receive"]
+    from typing_extensions import Buffer
+
+    from .sockets import SerializingSocket
+
+__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "SLICE_MS", "receive", "send"]
 
 logger = logging.getLogger("fastimagezmq")
 
@@ -23,17 +28,19 @@ FIRST_WARNING_SECONDS = 5.0
 NEXT_WARNING_SECONDS = 60.0
 
 
-# A signal handler that closes the socket can only leave a note: look for it this often.
-_SLICE_MS = 500
+SLICE_MS = 500
+"""A signal handler that closes the socket can only leave a note: it is looked for this often."""
+
+_DONTWAIT = int(zmq.DONTWAIT)
 
 
 def receive(
-    socket: zmq.Socket[Any],
+    socket: SerializingSocket,
     *,
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
-) -> zmq.Frame:
-    """Receive the first part of a message, as ``socket.recv(copy=False)``; warn while none comes.
+) -> list[Any]:
+    """Go on waiting for a message after a slice without one; warn while none comes.
 
     Waits as long as the socket's RCVTIMEO says. After five seconds, and each minute
     from then on, the addresses in ``endpoints`` are probed in the background and what
@@ -45,31 +52,78 @@ def receive(
             was cancelled.
     """
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
-    if 0 <= limit_ms <= _SLICE_MS:
-        return socket.recv(copy=False)
-    started = time.monotonic()
-    # Borrowing RCVTIMEO costs less than a poll, or a first try that fails, before each receive.
-    socket.setsockopt(zmq.RCVTIMEO, _SLICE_MS)
-    try:
-        warning = started + FIRST_WARNING_SECONDS
-        while True:
-            try:
-                return socket.recv(copy=False)
-            except zmq.Again:
-                if cancelled():
-                    raise zmq.ContextTerminated from None
-            now = time.monotonic()
-            if now >= warning:
-                _diagnose(endpoints, int(socket.type), round(now - started))
-                warning = now + NEXT_WARNING_SECONDS
-            if limit_ms >= 0:
-                left_ms = limit_ms - int((now - started) * 1000)
-                if left_ms <= 0:
-                    raise zmq.Again
-                socket.setsockopt(zmq.RCVTIMEO, min(_SLICE_MS, left_ms))
-    finally:
-        with contextlib.suppress(zmq.ZMQError):  # closed meanwhile, or being terminated
-            socket.setsockopt(zmq.RCVTIMEO, limit_ms)
+    patience = _Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
+    while True:
+        parts = messages.receive(socket, patience.next_slice_ms(limit_ms))
+        if parts is not None:
+            return parts
+
+
+def send(
+    socket: SerializingSocket,
+    header: bytes,
+    body: Buffer,
+    *,
+    copy_below: int,
+    endpoints: Sequence[str] = (),
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Send a message that was not taken at once; warn while nobody takes it, as ``receive``.
+
+    Raises:
+        zmq.Again: nobody took it within SNDTIMEO. Nothing has been sent, then or when
+            another exception is raised.
+        zmq.ContextTerminated: as ``receive``.
+    """
+    limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
+    if limit_ms == 0:
+        raise zmq.Again
+    patience = _Patience(endpoints, int(socket.type), cancelled, waited_ms=0)
+    while True:
+        if socket.poll(patience.next_slice_ms(limit_ms), zmq.POLLOUT):
+            with contextlib.suppress(zmq.Again):
+                messages.send(socket, header, body, _DONTWAIT, copy_below=copy_below)
+                return
+
+
+class _Patience:
+    """What happens between the slices of one long wait."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        socket_type: int,
+        cancelled: Callable[[], bool],
+        waited_ms: int,
+    ) -> None:
+        self._endpoints = endpoints
+        self._socket_type = socket_type
+        self._cancelled = cancelled
+        self._started = time.monotonic() - waited_ms / 1000
+        self._warning = self._started + FIRST_WARNING_SECONDS
+
+    def next_slice_ms(self, limit_ms: int) -> int:
+        """Look after a slice whether to go on; return how long the next one may be.
+
+        Args:
+            limit_ms: how long to wait in all; below 0: for ever.
+
+        Raises:
+            zmq.Again: that long has been waited.
+            zmq.ContextTerminated: the wait was cancelled.
+        """
+        if self._cancelled():
+            raise zmq.ContextTerminated
+        now = time.monotonic()
+        if now >= self._warning:
+            _diagnose(self._endpoints, self._socket_type, round(now - self._started))
+            self._warning = now + NEXT_WARNING_SECONDS
+        if limit_ms < 0:
+            return SLICE_MS
+        left_ms = limit_ms - int((now - self._started) * 1000)
+        if left_ms <= 0:
+            raise zmq.Again
+        return min(SLICE_MS, left_ms)
 
 
 def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int) -> None:

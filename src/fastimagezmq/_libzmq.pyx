@@ -1,0 +1,391 @@
+# cython: freethreading_compatible=True, binding=True, embedsignature=False
+"""Whole messages through pyzmq's own libzmq, without the GIL: a thin layer over ``native/``.
+
+The functions take pyzmq's socket objects and call libzmq on the handles inside. Mixing
+them with pyzmq's own calls on the same socket is fine. `attach` comes first.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_SIMPLE,
+    PyBuffer_FillInfo,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport EAGAIN as _EAGAIN, EINTR, EINVAL, ENOTSOCK
+from libc.stddef cimport size_t
+from libc.stdlib cimport free, malloc
+
+
+cdef extern from "native/status.h" nogil:
+    ctypedef enum fiz_status:
+        FIZ_OK
+
+    ctypedef struct fiz_error:
+        char text[320]
+
+
+cdef extern from "native/libzmq.h" nogil:
+    enum:
+        FIZ_ZMQ_TYPE
+
+    ctypedef struct fiz_zmq_msg:
+        pass
+
+    ctypedef struct fiz_libzmq:
+        int (*error)()
+        void (*version)(int *major, int *minor, int *patch)
+        int (*getsockopt)(void *socket, int option, void *value, size_t *size)
+        int (*msg_init)(fiz_zmq_msg *msg)
+        int (*msg_move)(fiz_zmq_msg *to, fiz_zmq_msg *source)
+        int (*msg_close)(fiz_zmq_msg *msg)
+        void *(*msg_data)(fiz_zmq_msg *msg)
+        size_t (*msg_size)(const fiz_zmq_msg *msg)
+        int (*msg_more)(const fiz_zmq_msg *msg)
+        const char *(*msg_gets)(const fiz_zmq_msg *msg, const char *property)
+
+    fiz_libzmq fiz_zmq
+    fiz_status fiz_libzmq_attach(const char *path, fiz_error *error)
+
+
+cdef extern from "native/messages.h" nogil:
+    enum:
+        FIZ_PARTS_KEPT
+        FIZ_SLICE_OVER
+
+    ctypedef struct fiz_hold:
+        fiz_hold *next
+
+    int fiz_messages_init()
+    int fiz_messages_send(
+        void *socket, const void *header, size_t header_size, const void *body,
+        size_t body_size, fiz_hold *hold, int flags)
+    int fiz_messages_receive(
+        void *socket, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags)
+    fiz_hold *fiz_messages_done()
+
+
+# A body that libzmq reads in place. `link` stands first: a hold's address is its own.
+ctypedef struct _Held:
+    fiz_hold link
+    Py_buffer view
+
+
+from os import getpid as _getpid
+
+import zmq.constants as _constants
+from zmq.error import Again as _Again
+from zmq.error import ContextTerminated as _ContextTerminated
+from zmq.error import ZMQError as _ZMQError
+
+__all__ = ["Message", "Methods", "attach", "receive", "release_done", "send", "socket_type"]
+
+cdef object _MESSAGE_KEY = object()
+cdef int _ETERM = _constants.ETERM
+cdef bint _attached = False
+
+if fiz_messages_init():
+    raise MemoryError
+
+
+def attach(path):
+    """Find libzmq's functions through the extension file of pyzmq's at ``path``.
+
+    Returns libzmq's version, ``(major, minor, patch)``. Raises OSError, with one sentence
+    that says what is missing, when they cannot be had there; the other functions of this
+    module must not be called then.
+    """
+    global _attached
+    cdef fiz_error error
+    cdef bytes encoded = path.encode("utf-8", "surrogateescape")
+    cdef int major = 0
+    cdef int minor = 0
+    cdef int patch = 0
+    if fiz_libzmq_attach(encoded, &error) != FIZ_OK:
+        raise OSError((<bytes>error.text).decode("utf-8", "replace"))
+    fiz_zmq.version(&major, &minor, &patch)
+    _attached = True
+    return major, minor, patch
+
+
+# The one gate from libzmq's numbers to exceptions
+
+
+cdef int _raise(int error) except -1:
+    if error == _EAGAIN:
+        raise _Again()
+    if error == _ETERM:
+        raise _ContextTerminated()
+    raise _ZMQError(error)
+
+
+cdef int _interrupted(object socket) except -1:
+    """Run the signal handlers. In a forked child every call is interrupted, for ever."""
+    PyErr_CheckSignals()
+    owner = socket.owner_process
+    if owner is not None and owner != _getpid():
+        raise _ZMQError(ENOTSOCK)
+    return 0
+
+
+cdef void *_handle(object socket) except NULL:
+    cdef size_t handle
+    if not _attached:
+        raise RuntimeError("libzmq's functions are not attached")
+    handle = socket.underlying
+    if handle == 0:
+        raise _ZMQError(ENOTSOCK)
+    return <void *>handle
+
+
+def socket_type(socket):
+    """Read a socket's type (an int, such as ``zmq.REQ``) through the functions found.
+
+    That it is the type which pyzmq tells proves that they are of the libzmq that made it.
+    """
+    cdef int value = -1
+    cdef size_t size = sizeof(value)
+    if fiz_zmq.getsockopt(_handle(socket), FIZ_ZMQ_TYPE, &value, &size) != 0:
+        _raise(fiz_zmq.error())
+    return value
+
+
+@cython.final
+cdef class Methods:
+    """Some methods of a class as they are now: whoever replaces one later wants it called."""
+
+    cdef type _kind
+    cdef tuple _names
+    cdef tuple _functions
+
+    def __init__(self, type kind not None, *names):
+        self._kind = kind
+        self._names = names
+        self._functions = tuple([getattr(kind, name) for name in names])
+
+    def unchanged(self, thing):
+        """Tell whether ``thing`` is of that class, or one below it, and has these methods."""
+        cdef object kind = type(thing)
+        cdef Py_ssize_t i
+        if kind is not self._kind and not issubclass(kind, self._kind):
+            return False
+        cdef dict own = thing.__dict__
+        for i in range(len(self._names)):
+            name = self._names[i]
+            if getattr(kind, name) is not self._functions[i] or name in own:
+                return False
+        return True
+
+
+# Sending
+
+
+cdef _Held *_hold(object body) except NULL:
+    """Export the buffer of a body; it is released by `_release`."""
+    cdef _Held *held = <_Held *>malloc(sizeof(_Held))
+    if held == NULL:
+        raise MemoryError
+    try:
+        PyObject_GetBuffer(body, &held.view, PyBUF_SIMPLE)
+    except BaseException:
+        free(held)
+        raise
+    return held
+
+
+cdef void _release(_Held *held) noexcept:
+    PyBuffer_Release(&held.view)
+    free(held)
+
+
+def release_done():
+    """Release what libzmq has read to the end since the last call.
+
+    Until then a body that was sent in place keeps its buffer exported. `send` and
+    `receive` do this too.
+    """
+    cdef fiz_hold *chain = fiz_messages_done()
+    cdef fiz_hold *hold
+    while chain != NULL:
+        hold = chain
+        chain = chain.next
+        _release(<_Held *>hold)
+
+
+def send(socket, bytes header not None, body, Py_ssize_t copy_below, int flags=0):
+    """Send a message of two parts, or of one: all of it, or nothing.
+
+    ``header``: bytes, copied. ``body``: a contiguous buffer, copied if it has fewer bytes than
+    ``copy_below``; else libzmq reads it in place, until some time after this returns, and it
+    must not change before; None for a message of one part. ``flags``: ``zmq.DONTWAIT`` or 0.
+
+    Signal handlers run while it waits; when one raises, nothing has been sent. Raises
+    zmq.ZMQError as ``zmq.Socket.send`` does, BufferError and TypeError for what is no
+    contiguous buffer.
+    """
+    cdef void *handle = _handle(socket)
+    cdef const char *start = header
+    cdef size_t size = <size_t>len(header)
+    cdef _Held *held = NULL
+    cdef const void *data = NULL
+    cdef size_t nbytes = 0
+    cdef int error
+    release_done()
+    while True:
+        if body is not None:
+            held = _hold(body)
+            # An empty buffer may have no address; an empty part is one all the same.
+            data = held.view.buf if held.view.len else start
+            nbytes = <size_t>held.view.len
+        if held == NULL or held.view.len < copy_below:
+            with nogil:
+                error = fiz_messages_send(handle, start, size, data, nbytes, NULL, flags)
+            if held != NULL:
+                _release(held)
+        else:
+            with nogil:
+                error = fiz_messages_send(handle, start, size, data, nbytes, &held.link, flags)
+        if error == 0:
+            return
+        release_done()
+        if error != EINTR:
+            _raise(error)
+        _interrupted(socket)
+
+
+# Receiving
+
+
+@cython.final
+cdef class Message:
+    """One part of a received message, as ``zmq.Frame`` gives it: a writable buffer.
+
+    One-dimensional, bytes. Its memory is libzmq's own, and stays valid after the socket is
+    closed, until the last reference and the last view are gone.
+    """
+
+    # Initialised in __cinit__, so that libzmq may always be asked about it and close it.
+    cdef fiz_zmq_msg _msg
+    cdef object _copied
+    cdef object __weakref__
+
+    def __cinit__(self, key=None, /):
+        if key is not _MESSAGE_KEY:
+            raise TypeError("a Message is made by receiving one")
+        fiz_zmq.msg_init(&self._msg)
+
+    def __dealloc__(self):
+        if _attached:
+            fiz_zmq.msg_close(&self._msg)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(
+            view, self, fiz_zmq.msg_data(&self._msg), <Py_ssize_t>fiz_zmq.msg_size(&self._msg),
+            0, flags)
+
+    def __buffer__(self, flags, /):
+        """Return a memoryview: PEP 688, which Python 3.11 does not know by itself."""
+        return memoryview(self)
+
+    def __len__(self):
+        return fiz_zmq.msg_size(&self._msg)
+
+    def __bytes__(self):
+        return PyBytes_FromStringAndSize(
+            <char *>fiz_zmq.msg_data(&self._msg), <Py_ssize_t>fiz_zmq.msg_size(&self._msg))
+
+    def __eq__(self, other):
+        if isinstance(other, Message):
+            return self.bytes == other.bytes
+        return NotImplemented
+
+    __hash__ = None
+
+    def __repr__(self):
+        nbytes = len(self)
+        if nbytes <= 16:
+            return f"<fastimagezmq.Message {self.bytes!r}>"
+        return f"<fastimagezmq.Message {self.bytes[:12]!r}... of {nbytes} bytes>"
+
+    @property
+    def bytes(self):
+        """The contents as `bytes`: a copy, made when it is first asked for."""
+        if self._copied is None:
+            self._copied = self.__bytes__()
+        return self._copied
+
+    @property
+    def buffer(self):
+        """A memoryview of the contents."""
+        return memoryview(self)
+
+    @property
+    def more(self):
+        """Whether another part of the same message followed."""
+        return bool(fiz_zmq.msg_more(&self._msg))
+
+    def get(self, option):
+        """Return a property, such as "Peer-Address", as `str`, or ``zmq.MORE`` as `int`.
+
+        Raises zmq.ZMQError when the message has no such property.
+        """
+        cdef const char *value
+        cdef bytes name
+        if isinstance(option, int):
+            if option == _constants.MORE:
+                return int(self.more)
+            raise _ZMQError(EINVAL)
+        name = option.encode() if isinstance(option, str) else option
+        value = fiz_zmq.msg_gets(&self._msg, name)
+        if value == NULL:
+            raise _ZMQError(EINVAL)
+        return value.decode("utf-8", "replace")
+
+    def __getitem__(self, option):
+        return self.get(option)
+
+
+def receive(socket, int slice_ms=-1, int flags=0):
+    """Wait for a message and take it whole: a list of its `Message` parts.
+
+    Only the first three parts are kept: a frame has two. Waits as long as the socket's
+    RCVTIMEO says, or, with a ``slice_ms`` of 0 or more (milliseconds), that long at most
+    and then returns None. ``flags``: ``zmq.DONTWAIT`` or 0.
+
+    Signal handlers run while it waits; when one raises, no message is lost. Raises
+    zmq.ZMQError as ``zmq.Socket.recv`` does.
+    """
+    cdef void *handle = _handle(socket)
+    cdef fiz_zmq_msg parts[3]
+    cdef unsigned count = 0
+    cdef int error
+    while True:
+        with nogil:
+            error = fiz_messages_receive(handle, parts, &count, slice_ms, flags)
+        if error == 0:
+            return _taken(parts, count)
+        if error == FIZ_SLICE_OVER:
+            return None
+        if error != EINTR:
+            _raise(error)
+        _interrupted(socket)
+
+
+cdef list _taken(fiz_zmq_msg *parts, unsigned count):
+    """Move parts into Message objects."""
+    cdef list messages = []
+    cdef Message message
+    cdef unsigned i = 0
+    try:
+        while i < count:
+            message = Message.__new__(Message, _MESSAGE_KEY)
+            fiz_zmq.msg_move(&message._msg, &parts[i])
+            i += 1
+            messages.append(message)
+    finally:
+        while i < count:
+            fiz_zmq.msg_close(&parts[i])
+            i += 1
+    return messages

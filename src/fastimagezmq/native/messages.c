@@ -1,0 +1,181 @@
+#include "messages.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fork.h"
+#include "mutex.h"
+
+/* libzmq is not instrumented: ThreadSanitizer does not see that its pipes order what
+ * was written before a send before what is read in the free callback. */
+#if defined(__SANITIZE_THREAD__)
+#define FIZ_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FIZ_TSAN 1
+#endif
+#endif
+#ifdef FIZ_TSAN
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+#define HAND_OVER(hold) __tsan_release(hold)
+#define TAKE_OVER(hold) __tsan_acquire(hold)
+#else
+#define HAND_OVER(hold) ((void)(hold))
+#define TAKE_OVER(hold) ((void)(hold))
+#endif
+
+static fiz_mutex mutex = FIZ_MUTEX_INIT;
+static fiz_hold *done; /* guarded by mutex */
+
+int fiz_messages_init(void)
+{
+    return fiz_fork_guard(&mutex);
+}
+
+/* libzmq calls this where it drops its last reference: on its I/O thread, or within
+ * one of the calls below. */
+static void give_up(void *data, void *hint)
+{
+    fiz_hold *hold = hint;
+
+    (void)data;
+    TAKE_OVER(hold);
+    fiz_mutex_lock(&mutex);
+    hold->next = done;
+    done = hold;
+    fiz_mutex_unlock(&mutex);
+}
+
+fiz_hold *fiz_messages_done(void)
+{
+    fiz_hold *chain;
+
+    fiz_mutex_lock(&mutex);
+    chain = done;
+    done = NULL;
+    fiz_mutex_unlock(&mutex);
+    return chain;
+}
+
+static int copied(fiz_zmq_msg *msg, const void *data, size_t size)
+{
+    if (fiz_zmq.msg_init_size(msg, size) != 0)
+        return fiz_zmq.error();
+    if (size > 0)
+        memcpy(fiz_zmq.msg_data(msg), data, size);
+    return 0;
+}
+
+static int held(fiz_zmq_msg *msg, const void *data, size_t size, fiz_hold *hold)
+{
+    int error;
+
+    HAND_OVER(hold);
+    /* libzmq only reads what it sends. */
+    if (fiz_zmq.msg_init_data(msg, (void *)(size_t)data, size, give_up, hold) == 0)
+        return 0;
+    error = fiz_zmq.error();
+    give_up(NULL, hold);
+    return error;
+}
+
+int fiz_messages_send(void *socket, const void *header, size_t header_size, const void *body,
+                      size_t body_size, fiz_hold *hold, int flags)
+{
+    fiz_zmq_msg first, second;
+    int error;
+
+    if (body != NULL) {
+        error = hold != NULL ? held(&second, body, body_size, hold)
+                             : copied(&second, body, body_size);
+        if (error)
+            return error;
+    }
+    error = copied(&first, header, header_size);
+    if (!error) {
+        int more = body != NULL ? FIZ_ZMQ_SNDMORE : 0;
+        if (fiz_zmq.msg_send(&first, socket, flags | more) < 0) {
+            error = fiz_zmq.error();
+            (void)fiz_zmq.msg_close(&first);
+        }
+    }
+    /* libzmq counts messages, not parts, against the high-water mark, so it takes the
+     * rest of what it has begun; an interrupt in between is no reason to leave it. */
+    while (!error && body != NULL && fiz_zmq.msg_send(&second, socket, flags) < 0) {
+        error = fiz_zmq.error();
+        if (error == EINTR)
+            error = 0;
+    }
+    if (error && body != NULL)
+        (void)fiz_zmq.msg_close(&second);
+    return error;
+}
+
+static int timeout_set(void *socket, int milliseconds)
+{
+    return fiz_zmq.setsockopt(socket, FIZ_ZMQ_RCVTIMEO, &milliseconds, sizeof milliseconds);
+}
+
+/* Receives the first part. RCVTIMEO is borrowed and restored within this call: a poll
+ * beforehand would cost several times as much. */
+static int receive_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags)
+{
+    int limit_ms = 0, borrowed, error = 0;
+    size_t size = sizeof limit_ms;
+
+    if (slice_ms < 0 || flags & FIZ_ZMQ_DONTWAIT)
+        return fiz_zmq.msg_recv(part, socket, flags) < 0 ? fiz_zmq.error() : 0;
+    if (fiz_zmq.getsockopt(socket, FIZ_ZMQ_RCVTIMEO, &limit_ms, &size) != 0)
+        return fiz_zmq.error();
+    borrowed = limit_ms < 0 || limit_ms > slice_ms;
+    if (borrowed && timeout_set(socket, slice_ms) != 0)
+        return fiz_zmq.error();
+    if (fiz_zmq.msg_recv(part, socket, flags) < 0)
+        error = fiz_zmq.error();
+    if (borrowed) {
+        (void)timeout_set(socket, limit_ms); /* fails where the context ends: no matter */
+        if (error == EAGAIN)
+            error = FIZ_SLICE_OVER;
+    }
+    return error;
+}
+
+int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsigned *count,
+                         int slice_ms, int flags)
+{
+    fiz_zmq_msg next;
+    unsigned kept = 0;
+    int error, more;
+
+    *count = 0;
+    (void)fiz_zmq.msg_init(&next); /* never fails */
+    error = receive_first(socket, &next, slice_ms, flags);
+    if (error) {
+        (void)fiz_zmq.msg_close(&next);
+        return error;
+    }
+    do {
+        more = fiz_zmq.msg_more(&next);
+        if (kept < FIZ_PARTS_KEPT) {
+            (void)fiz_zmq.msg_init(&parts[kept]);
+            (void)fiz_zmq.msg_move(&parts[kept++], &next);
+        }
+        /* The rest of a message is there when its first part is. */
+        while (more && fiz_zmq.msg_recv(&next, socket, 0) < 0) {
+            error = fiz_zmq.error();
+            if (error != EINTR)
+                goto failed;
+            error = 0;
+        }
+    } while (more);
+    (void)fiz_zmq.msg_close(&next);
+    *count = kept;
+    return 0;
+
+failed:
+    (void)fiz_zmq.msg_close(&next);
+    while (kept > 0)
+        (void)fiz_zmq.msg_close(&parts[--kept]);
+    return error;
+}

@@ -1,0 +1,189 @@
+"""Whole messages, in and out: through libzmq without the GIL, or through pyzmq's public calls.
+
+The first way is taken on sockets that have proved to be of the libzmq whose functions were
+found (see ``reaches``), the second on all others; both put the same bytes on the wire and
+raise the same errors. The environment variable ``FASTIMAGEZMQ_MESSAGES=pyzmq`` turns the
+first off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import zmq
+from zmq.backend import Socket as _BackendSocket
+
+from .. import _libzmq
+from .._libzmq import Methods
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .sockets import SerializingSocket
+
+__all__ = [
+    "ALL",
+    "Methods",
+    "Part",
+    "Way",
+    "reaches",
+    "receive",
+    "receive_by_pyzmq",
+    "release_done",
+    "send",
+    "send_by_pyzmq",
+    "way",
+]
+
+Part: TypeAlias = "_libzmq.Message | zmq.Frame"
+"""One part of a received message; both kinds have the same buffer, ``bytes`` and ``get``."""
+
+# Parts kept of one message: one more than a frame has, enough to tell that it is none.
+_KEPT_PARTS = 3
+
+ALL = sys.maxsize
+"""For ``copy_below``: copy whatever its size."""
+
+_SNDMORE = int(zmq.SNDMORE)  # the enum's own | costs more than the call
+
+
+class Way(NamedTuple):
+    """How messages pass between this library and libzmq."""
+
+    native: bool
+    reason: str
+    """Through which file the functions were found, or why they were not."""
+
+
+def _attached() -> Way:
+    if os.environ.get("FASTIMAGEZMQ_MESSAGES") == "pyzmq":
+        return Way(False, "FASTIMAGEZMQ_MESSAGES=pyzmq is set")
+    file = getattr(sys.modules.get(_BackendSocket.__module__), "__file__", None)
+    if file is None:
+        return Way(False, f"pyzmq's {_BackendSocket.__module__} is no extension file")
+    try:
+        version = _libzmq.attach(file)
+    except OSError as error:
+        return Way(False, str(error))
+    if version != zmq.zmq_version_info()[:3]:
+        return Way(False, f"libzmq {version} was found, and pyzmq uses {zmq.zmq_version()}")
+    return Way(True, file)
+
+
+way = _attached()
+
+
+def reaches(socket: SerializingSocket) -> bool:
+    """Tell whether the functions found work on this socket: whether they see its type."""
+    try:
+        return way.native and _libzmq.socket_type(socket) == socket.type
+    except zmq.ZMQError:
+        return False
+
+
+def send(
+    socket: SerializingSocket,
+    header: bytes,
+    body: Buffer | None,
+    flags: int = 0,
+    *,
+    copy_below: int,
+) -> None:
+    """Send a header and a body, or one part alone (``body=None``), as one message.
+
+    Args:
+        socket: one whose ``send`` is not overridden.
+        header: the first part.
+        body: a contiguous buffer.
+        flags: ``zmq.DONTWAIT`` or 0, and then SNDTIMEO holds.
+        copy_below: a body of fewer bytes is copied; another must not change until libzmq
+            has read it.
+
+    Raises:
+        zmq.ZMQError: libzmq refused; nothing has been sent then.
+    """
+    if socket.native:
+        _libzmq.send(socket, header, body, copy_below, flags)
+    elif body is None:
+        socket.send(header, flags)
+    else:
+        send_by_pyzmq(socket, header, body, flags, copy=memoryview(body).nbytes < copy_below)
+
+
+def send_by_pyzmq(
+    socket: zmq.Socket[Any],
+    header: bytes,
+    body: Buffer,
+    flags: int = 0,
+    *,
+    copy: bool,
+    track: bool = False,
+) -> Any:
+    """Send a message by the socket's own ``send``; return what the last call of it does."""
+    socket.send(header, int(flags) | _SNDMORE)
+    # libzmq takes the rest of a message whose first part it took: it counts messages,
+    # not parts, against the high-water mark. Only an interrupt can come in between.
+    try:
+        return socket.send(body, flags, copy=copy, track=track)
+    except KeyboardInterrupt:
+        # Half a message would join with the next one: finish this one. A REQ socket tells
+        # by POLLOUT that the body is not out yet. A PUB socket always says so: there it is
+        # left alone, since a body sent twice would be a message of its own.
+        if socket.type == zmq.REQ and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+            socket.send(body, flags | zmq.NOBLOCK, copy=copy)
+        raise
+
+
+def receive(socket: SerializingSocket, slice_ms: int = -1, flags: int = 0) -> list[Any] | None:
+    """Wait for a message and take it whole; its first three parts are kept.
+
+    Args:
+        socket: one whose ``recv`` is not overridden.
+        slice_ms: how long to wait at most, if RCVTIMEO is not shorter; below 0 as long as
+            RCVTIMEO says.
+        flags: ``zmq.DONTWAIT`` or 0.
+
+    Returns:
+        The parts (``Part``), or None when the slice is over.
+
+    Raises:
+        zmq.Again: nothing came within RCVTIMEO, or at once with ``zmq.DONTWAIT``.
+    """
+    if socket.native:
+        return _libzmq.receive(socket, slice_ms, flags)
+    return _receive_slice(socket, slice_ms, flags)
+
+
+def _receive_slice(socket: zmq.Socket[Any], slice_ms: int, flags: int) -> list[Any] | None:
+    limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
+    if slice_ms < 0 or int(flags) & zmq.DONTWAIT or 0 <= limit_ms <= slice_ms:
+        return receive_by_pyzmq(socket, flags)
+    # Borrowing RCVTIMEO costs less than a poll before each receive.
+    socket.setsockopt(zmq.RCVTIMEO, slice_ms)
+    try:
+        return receive_by_pyzmq(socket)
+    except zmq.Again:
+        return None
+    finally:
+        with contextlib.suppress(zmq.ZMQError):  # closed meanwhile, or being terminated
+            socket.setsockopt(zmq.RCVTIMEO, limit_ms)
+
+
+def receive_by_pyzmq(socket: zmq.Socket[Any], flags: int = 0) -> list[zmq.Frame]:
+    """Receive a message by the socket's own ``recv``."""
+    last = socket.recv(flags, copy=False)
+    parts = [last]
+    while last.more:
+        last = socket.recv(copy=False)
+        if len(parts) < _KEPT_PARTS:
+            parts.append(last)
+    return parts
+
+
+def release_done() -> None:
+    """Let go of the bodies that libzmq has read since the last message was sent or received."""
+    if way.native:
+        _libzmq.release_done()
