@@ -73,9 +73,7 @@ def hear_any(children: list[Child], deadline: float) -> tuple[Child, Any]:
         what = child.pipe.recv()
     except (EOFError, ConnectionError):
         child.process.join(1)
-        raise ChildError(
-            f"the {child.name} ended, exit status {child.process.exitcode}"
-        ) from None
+        raise ChildError(f"the {child.name} ended, exit status {child.process.exitcode}") from None
     if isinstance(what, ChildError):
         raise ChildError(f"the {child.name} failed: {what}")
     return child, what

@@ -32,9 +32,7 @@ def _open(port: int, setting: Setting, *, receive_mode: bool) -> Any:
     options: dict[str, Any] = {"jpeg_compression": False}
     if setting.quality is not None:
         options = {"jpeg_compression": True, **setting.options}
-    return NetGear(
-        address=_HOST, port=str(port), pattern=1, receive_mode=receive_mode, **options
-    )
+    return NetGear(address=_HOST, port=str(port), pattern=1, receive_mode=receive_mode, **options)
 
 
 def _free_port() -> int:
