@@ -44,8 +44,9 @@ def draw(results: Results, path: Path) -> None:
         figure.text(
             0.5,
             0.005,
-            f"One frame at a time unless in_flight is given; REQ/REP, loopback, {machine['processor']}, {machine['cores']} cores, quality"
-            f" {method['quality']}; medians and range of {method['rounds']} rounds",
+            "One frame at a time unless in_flight is given; REQ/REP, loopback,"
+            f" {machine['processor']}, {machine['cores']} cores, quality {method['quality']};"
+            f" medians and range of {method['rounds']} rounds",
             ha="center",
             fontsize=8,
             color="#555555",
