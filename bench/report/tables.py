@@ -20,7 +20,7 @@ def document(results: Results) -> str:
     sections = dict.fromkeys(row.section for row in results.rows())
     parts = [
         _setting(results),
-        *(_rates(results, section) for section in sections),
+        *(_beside(results, section) for section in sections),
         _codec(results),
         *(_details(results, section) for section in sections),
         _not_measured(results),
@@ -70,10 +70,43 @@ def _setting(results: Results) -> str:
     )
 
 
-def _rates(results: Results, section: str) -> str:
+def _beside(results: Results, section: str) -> str:
+    """Give what matters most of a section, one variant a column.
+
+    Of frames that are sent at a camera's pace all variants deliver as many: latency then.
+    """
     rows = [row for row in results.rows() if row.section == section]
-    names = list(dict.fromkeys(name for row in rows for name in results.variants(row)))
-    names = [name for name in names if any(results.rounds(row, name) for row in rows)]
+    if rows[0].rate is None:
+        return _rates(results, section, rows)
+    names = [name for name in _names(results, rows) if any(results.rounds(r, name) for r in rows)]
+    lines = [
+        [
+            _label(results, row),
+            *(
+                "; ".join(
+                    _median(results.of(row, name, key), 1e3)
+                    for key in ("latency_p50", "latency_p99")
+                )
+                for name in names
+            ),
+        ]
+        for row in rows
+    ]
+    return (
+        f"### {section}: latency\n\nMilliseconds from before the encoding to after the decoding:"
+        f" half of the frames, and 99 of 100, take no longer.\n\n{_table(['frames', *names], lines)}"
+    )
+
+
+def _names(results: Results, rows: list[plan.Row]) -> list[str]:
+    """Name the variants of some rows, in order."""
+    order = [variant.name for variant in plan.VARIANTS]
+    found = {name for row in rows for name in results.variants(row)}
+    return sorted(found, key=order.index)
+
+
+def _rates(results: Results, section: str, rows: list[plan.Row]) -> str:
+    names = [name for name in _names(results, rows) if any(results.rounds(r, name) for r in rows)]
     limits = rows[0].pattern == plan.REQ_REP and rows[0].kind == plan.JPEG
     head = ["frames", *names, *(["codec's limit"] if limits else [])]
     lines = []
