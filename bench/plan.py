@@ -23,8 +23,8 @@ CAMERA_RATE = 30.0
 BASE = "imagezmq"
 """The variant that all others are compared with, in the same round."""
 
-NETGEAR_DEFAULTS = "NetGear, as it comes"
-NETGEAR_EQUAL = "NetGear, same quality"
+NETGEAR_DEFAULTS = "NetGear as it comes"
+NETGEAR_EQUAL = "NetGear at the same quality"
 FAST = "fastimagezmq"
 FAST_422 = "fastimagezmq 4:2:2"
 FAST_1 = "fastimagezmq threads=1"

@@ -59,10 +59,11 @@ def run(
             told[child.name] = what
         sender.tell("end")
         hub.tell("end")
-    return _figures(told["sender"], told["hub"], setting)
+    return figures_of(told["sender"], told["hub"], setting)
 
 
-def _figures(sent: dict[str, Any], received: dict[str, Any], setting: Setting) -> dict[str, Any]:
+def figures_of(sent: dict[str, Any], received: dict[str, Any], setting: Setting) -> dict[str, Any]:
+    """Make figures, as ``run`` tells them, of what the two ends have told."""
     left, came = sent["left"], received["came"]
     latencies = [when - left[number] for number, when in came if number < len(left)]
     if setting.replies:

@@ -84,9 +84,7 @@ def _draw_kind(results: Results, axis: Any, kind: str) -> None:
         if (row.pattern, row.kind) == (REQ_REP, kind) and row.size != plan.VIDEO
     ]
     places = range(len(rows))
-    axis.axhline(1, color="#555555", linewidth=1)
-    place = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": "bottom"}
-    axis.text(1, 1, "imagezmq", fontsize=8, color="#555555", **place)
+    axis.axhline(1, color="#888888", linewidth=1.5, label="imagezmq")
     for name, (color, marker, label) in _STYLES.items():
         found = [(at, results.ratio(row, name)) for at, row in zip(places, rows, strict=True)]
         drawn = [(at, ratio) for at, ratio in found if ratio]

@@ -92,9 +92,10 @@ def _beside(results: Results, section: str) -> str:
         ]
         for row in rows
     ]
+    table = _table(["frames", *names], lines)
     return (
         f"### {section}: latency\n\nMilliseconds from before the encoding to after the decoding:"
-        f" half of the frames, and 99 of 100, take no longer.\n\n{_table(['frames', *names], lines)}"
+        f" half of the frames, and 99 of 100, take no longer.\n\n{table}"
     )
 
 

@@ -345,7 +345,9 @@ def _measure_one(
         encode = stream.encoding / sent if kind == "JPEG" else None
         size = stream.size / sent
         hub = stream.ask()["seconds"] / sent if tells else None
-    transfer = max(0.0, took - (encode or 0.0) - (hub or 0.0))
+    transfer: float | None = max(0.0, took - (encode or 0.0) - (hub or 0.0))
+    if library == THEIRS:  # of which only the frames are counted
+        encode = transfer = None
     return Result(
         library,
         kind,
