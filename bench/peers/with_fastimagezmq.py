@@ -40,8 +40,8 @@ class Sender:
 
     def flush(self) -> None:
         """Wait until all frames are answered."""
-        if self._waits:
-            self._sender.flush(_FLUSH_SECONDS)
+        if self._waits and self._sender.flush(_FLUSH_SECONDS) is False:
+            raise TimeoutError(f"frames without an answer after {_FLUSH_SECONDS} s")
 
 
 class Hub:
