@@ -19,7 +19,7 @@ bin := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: demo test lint wheel-check test-native clean help
+.PHONY: demo test bench bench-targets bench-publish lint wheel-check test-native clean help
 
 demo: ## stream pictures through a hub and print the figures
 	@scripts/setup.sh demo
@@ -28,6 +28,19 @@ demo: ## stream pictures through a hub and print the figures
 test: ## run the tests
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest $(ARGS)
+
+bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
+	@scripts/setup.sh bench
+	@$(bin)/python -m bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds "$(ROUNDS)") \
+	  $(if $(SECONDS),--seconds "$(SECONDS)") $${VIDEO:+--video "$$VIDEO"} $(ARGS)
+
+bench-targets: ## compare what make bench measured with what must be reached
+	@scripts/setup.sh bench
+	@$(bin)/python -m bench.targets
+
+bench-publish: ## put the tables of make bench into docs/benchmarks.md
+	@scripts/setup.sh bench
+	@$(bin)/python -m bench.publish
 
 # SC2054 would take the comma in an array's -Wl,option for a mistake.
 lint: ## check style, types and shell scripts
@@ -53,8 +66,9 @@ clean: ## remove everything that was built or installed here
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo 'make demo SOURCE=PATH    a video file or a folder of images; DURATION=SECONDS'
 	@echo 'make test ARGS="-k jpeg" options of pytest'
+	@echo 'make bench QUICK=1       two minutes, not twenty; ROUNDS=N SECONDS=S VIDEO=PATH'
 	@echo 'make ... PYTHON=PATH     another Python than python3'

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import dataclasses
 import importlib
 import importlib.machinery
 import io
+import itertools
+import json
+import math
 import os
+import platform
 import sys
 import types
 from pathlib import Path
@@ -16,7 +21,9 @@ from typing import TYPE_CHECKING
 from .__version__ import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from .benchmark import Result
 
 __all__ = ["main"]
 
@@ -27,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; ``argv`` defaults to the process's own arguments.
 
     Returns:
-        The exit status: 0, or 2 for arguments that make no sense.
+        The exit status: 0, 1 if the command fails, 2 for arguments that make no sense, 130
+        after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="fastimagezmq",
@@ -43,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     run.add_argument("program", help="the Python program's file")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+    bench = _add_bench(commands)
     arguments = parser.parse_args(argv)
+    if arguments.command == "bench":
+        return _bench(arguments, bench)
     return _run(arguments.program, arguments.args, run)
 
 
@@ -76,3 +87,154 @@ def _run(program: str, args: list[str], parser: argparse.ArgumentParser) -> int:
     sys.modules["__main__"] = main_module
     exec(code, main_module.__dict__)  # noqa: S102
     return 0
+
+
+# --- bench ---------------------------------------------------------------------------
+
+
+def _add_bench(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
+    bench = commands.add_parser(
+        "bench",
+        help="measure frames a second on this machine, or to a hub on another one",
+        description="Measures frames a second, raw and as JPEG, one frame at a time, and how"
+        " long each stage takes. Without ADDRESS, sender and hub are two processes on this"
+        " machine. With it, the hub must be running there and do nothing but receive and"
+        " answer: 'fastimagezmq bench --hub', or any program, of imageZMQ too, that calls"
+        " recv_image() and send_reply() in a loop; such a one gets raw pixels only, in frames"
+        " whose message is 'fastimagezmq bench'. If imagezmq is installed here, it is measured"
+        " beside. The pictures are synthetic.",
+    )
+    bench.add_argument("address", nargs="?", metavar="ADDRESS", help="such as tcp://hub:5555")
+    bench.add_argument(
+        "--hub",
+        nargs="?",
+        const="tcp://*:5555",
+        metavar="ADDRESS",
+        help="be the hub that others measure against, until Ctrl-C (default: %(const)s)",
+    )
+    bench.add_argument(
+        "--jpeg",
+        action="store_true",
+        help="the hub at ADDRESS is fastimagezmq's: send it JPEG too",
+    )
+    bench.add_argument(
+        "--seconds", type=_seconds, default=30, help="how long in all (default: %(default)s)"
+    )
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    return bench
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return seconds
+
+
+def _bench(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from .errors import Error  # noqa: PLC0415 (for this command only)
+
+    if arguments.hub and arguments.address:
+        parser.error("give either ADDRESS, to send to, or --hub, to receive")
+    try:
+        if arguments.hub:
+            return _serve_bench(arguments.hub)
+        return _measure(arguments)
+    except Error as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve_bench(address: str) -> int:
+    from .benchmark import Server  # noqa: PLC0415
+
+    server = Server(address)
+    print(f"hub at {server.address}; Ctrl-C ends it", flush=True)
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        print(f"\n{server.frames} frames received")
+    finally:
+        server.close()
+    return 0
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from . import benchmark  # noqa: PLC0415
+
+    results = benchmark.measure(arguments.address, arguments.seconds, takes_jpeg=arguments.jpeg)
+    machine = f"Python {platform.python_version()}, {platform.machine()}"
+    if arguments.json:
+        told = {
+            "fastimagezmq": __version__,
+            "machine": f"{machine}, {benchmark.cores()} cores",
+            "address": arguments.address,
+            "quality": benchmark.QUALITY,
+            "pictures": "synthetic",
+            "results": [
+                {**dataclasses.asdict(result), "limited_by": result.limited_by}
+                for result in results
+            ],
+        }
+        print(json.dumps(told, indent=1))
+        return 0
+    if arguments.address:
+        where = f"sender here, hub at {arguments.address}"
+    else:
+        where = "sender and hub are two processes here, on TCP loopback"
+    print(f"fastimagezmq {__version__}, {machine}, {benchmark.cores()} cores")
+    print(f"{where}; one frame at a time")
+    print(f"synthetic pictures, made like photographs; JPEG quality {benchmark.QUALITY}\n")
+    _print_results(results)
+    return 0
+
+
+def _print_results(results: Iterable[Result]) -> None:
+    """Print a line for each size and kind as soon as it is measured, in 80 columns."""
+    row = "{:<14}{:>9}{:>9}{:>6}{:>9}{:>7}{:>9}{:>7} {:<9}".format
+    print(f"{'':<48}{' ms a frame ':-^22}")
+    names = ("frames", "frames/s", "imagezmq", "ratio", "Mbit/s", "encode", "transfer", "hub")
+    print(row(*names, "limit").rstrip(), flush=True)
+    untold = beside = False
+    for (kind, width, height), group in itertools.groupby(
+        results, key=lambda result: (result.kind, result.width, result.height)
+    ):
+        ours, theirs = [*group, None][:2]
+        assert ours is not None
+        label = f"{kind:<5}{width}x{height}"
+        if ours.rate is None:
+            print(f"{label:<14} {ours.note}", flush=True)
+            continue
+        other = theirs.rate if theirs else None
+        beside = beside or other is not None
+        untold = untold or ours.hub is None
+        print(
+            row(
+                label,
+                _three_digits(ours.rate),
+                _three_digits(other),
+                _three_digits(ours.rate / other if other else None),
+                _three_digits(ours.bits and ours.bits / 1e6),
+                *(
+                    _three_digits(stage if stage is None else stage * 1e3)
+                    for stage in (ours.encode, ours.transfer, ours.hub)
+                ),
+                ours.limited_by,
+            ).rstrip(),
+            flush=True,
+        )
+    print("\nencode, hub: what the sender and the hub work; transfer: all the rest")
+    if untold:
+        print("this hub does not tell how long it works: that is within transfer")
+    if not beside:
+        print("imagezmq is not installed here, so nothing stands beside")
+
+
+def _three_digits(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

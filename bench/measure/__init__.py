@@ -1,0 +1,1 @@
+"""Measuring: every figure comes from processes that were started for it."""
