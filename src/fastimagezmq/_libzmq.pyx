@@ -153,6 +153,7 @@ def socket_type(socket):
 
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Methods:
     """Some methods of a class as they are now: whoever replaces one later wants it called."""
 
