@@ -182,7 +182,7 @@ setup(
             "fastimagezmq._codec",
             [str(PACKAGE / "_codec.pyx"), *sorted(map(str, NATIVE.glob("*.c")))],
             include_dirs=[str(PACKAGE)],
-            depends=sorted(map(str, [*NATIVE.glob("*.h"), PACKAGE / "_native.pxd"])),
+            depends=sorted(map(str, [*NATIVE.glob("*.h"), *PACKAGE.glob("*.pxd")])),
             define_macros=[("Py_LIMITED_API", "0x030B0000")] if limited_api else [],
             py_limited_api=limited_api,
         )
