@@ -22,8 +22,9 @@ fi
 
 flags=(-std=gnu11 -O1 -g -fno-omit-frame-pointer -pthread
     -Wall -Wextra -Wpedantic -Wshadow -Werror -Isrc/fastimagezmq)
-# Our own allocations can be made to fail.
-wrap=(-Wl,--wrap=posix_memalign -Wl,--wrap=calloc)
+# What the tests make fail, or count.
+wrap=(-Wl,--wrap=posix_memalign -Wl,--wrap=calloc -Wl,--wrap=pthread_create
+    -Wl,--wrap=fiz_jpeg_encode_alone -Wl,--wrap=fiz_jpeg_decode_alone)
 sources=(src/fastimagezmq/native/*.c tests/native/*.c)
 mkdir -p "$out"
 

@@ -1,4 +1,7 @@
-"""What every test leaves behind is looked at here: no socket, no lease."""
+"""What every test leaves behind is looked at here: no socket, no lease.
+
+And here it is settled that this process has eight threads for a JPEG, however few CPUs.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ from fastimagezmq.transport import SerializingContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+with pytest.MonkeyPatch.context() as patch:  # gone before the tests start other processes
+    patch.setenv("FASTIMAGEZMQ_THREADS", "8")
+    assert _codec.thread_count() == 8
 
 
 def pytest_collection_finish() -> None:

@@ -21,10 +21,10 @@ from fastimagezmq.errors import CodecError
 from photos import crop
 from test_codec_decode import ARITHMETIC, TWO_COMPONENTS, by_pillow
 
-PLAIN = bytes(encode_jpeg(crop(60, 44)))
+PLAIN = bytes(encode_jpeg(crop(60, 44), restart_rows=0))
 RESTARTS = bytes(encode_jpeg(crop(60, 44), restart_rows=1))
 PROGRESSIVE = by_pillow(crop(60, 44), progressive=True)
-GRAY = bytes(encode_jpeg(crop(60, 44), subsampling="gray"))
+GRAY = bytes(encode_jpeg(crop(60, 44), subsampling="gray", restart_rows=0))
 FILES = {
     "plain": PLAIN,
     "restarts": RESTARTS,

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from numbers import Real
-from typing import Final, NamedTuple, SupportsIndex, TypeAlias, TypeVar, final, overload
+from typing import Final, NamedTuple, Self, SupportsIndex, TypeAlias, TypeVar, final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "SUBSAMPLINGS",
     "JpegInfo",
+    "JpegJob",
     "Lease",
     "PoolStats",
     "decode_jpeg",
@@ -20,6 +21,7 @@ __all__ = [
     "libjpeg_turbo_version",
     "pool_stats",
     "pool_trim",
+    "thread_count",
 ]
 
 _Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -55,6 +57,21 @@ class Lease:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+@final
+class JpegJob:
+    def __new__(
+        cls,
+        image: _Pixels | Buffer | Sequence[_Pixels],
+        quality: SupportsIndex,
+        *,
+        subsampling: str,
+        colorspace: str,
+        size: tuple[int, int] | None = None,
+        threads: SupportsIndex,
+        restart_rows: SupportsIndex,
+    ) -> Self: ...
+    def encode(self) -> Lease: ...
+
 def lease(nbytes: SupportsIndex) -> Lease: ...
 def pool_stats() -> PoolStats: ...
 def pool_trim() -> None: ...
@@ -65,7 +82,8 @@ def encode_jpeg(
     subsampling: str = "420",
     colorspace: str = "BGR",
     size: tuple[int, int] | None = None,
-    restart_rows: SupportsIndex = 0,
+    threads: SupportsIndex = 0,
+    restart_rows: SupportsIndex = 1,
 ) -> Lease: ...
 @overload
 def decode_jpeg(
@@ -75,6 +93,7 @@ def decode_jpeg(
     scale: float | Real = 1,
     out: None = None,
     max_pixels: SupportsIndex = ...,
+    threads: SupportsIndex = 0,
 ) -> _Pixels: ...
 @overload
 def decode_jpeg(
@@ -84,6 +103,8 @@ def decode_jpeg(
     scale: float | Real = 1,
     out: _Out,
     max_pixels: SupportsIndex = ...,
+    threads: SupportsIndex = 0,
 ) -> _Out: ...
 def jpeg_info(data: Buffer) -> JpegInfo: ...
 def libjpeg_turbo_version() -> str: ...
+def thread_count() -> int: ...

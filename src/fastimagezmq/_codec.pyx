@@ -15,20 +15,25 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stddef cimport ptrdiff_t, size_t
+from libc.stddef cimport size_t
 from libc.stdint cimport uint8_t, uint64_t
 
 from ._native cimport (
     FIZ_BGR, FIZ_BGRX, FIZ_GRAY, FIZ_JPEG_SIDE_MAX, FIZ_LIBJPEG_TURBO_VERSION, FIZ_NO_MEMORY,
     FIZ_OK, FIZ_RGB, FIZ_RGBX, FIZ_SAMPLING_420, FIZ_SAMPLING_422, FIZ_SAMPLING_444,
-    FIZ_SAMPLING_GRAY, FIZ_YUV420, fiz_block, fiz_block_data, fiz_encode_options, fiz_error,
-    fiz_jpeg_decode, fiz_jpeg_decode_init, fiz_jpeg_encode, fiz_jpeg_encode_init,
-    fiz_jpeg_header, fiz_jpeg_header_admit, fiz_jpeg_header_is_420, fiz_jpeg_header_read,
-    fiz_jpeg_scaled, fiz_layout, fiz_layout_channels, fiz_picture, fiz_plane, fiz_pool_count,
-    fiz_pool_counts, fiz_pool_init, fiz_pool_lease, fiz_pool_release, fiz_pool_trim,
-    fiz_sampling, fiz_status,
+    FIZ_SAMPLING_GRAY, FIZ_THREADS_MAX, FIZ_YUV420, fiz_block, fiz_block_data,
+    fiz_encode_options, fiz_error, fiz_jpeg_decode, fiz_jpeg_decoder_init, fiz_jpeg_encode,
+    fiz_jpeg_encoder_init, fiz_jpeg_header, fiz_jpeg_header_admit, fiz_jpeg_header_is_420,
+    fiz_jpeg_header_read, fiz_jpeg_scaled, fiz_layout, fiz_layout_channels, fiz_picture,
+    fiz_pool_count, fiz_pool_counts, fiz_pool_init, fiz_pool_lease, fiz_pool_release,
+    fiz_pool_trim, fiz_sampling, fiz_status, fiz_threads_init, fiz_threads_set_size,
+    fiz_threads_size, fiz_threads_sized, fiz_threads_stop,
 )
+from ._planes cimport _rows_contiguous, _set_i420, _set_plane
 
+import atexit as _atexit
+import os as _os
+import warnings as _warnings
 from numbers import Real as _Real
 from operator import index as _index
 from typing import NamedTuple
@@ -42,6 +47,7 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "SUBSAMPLINGS",
     "JpegInfo",
+    "JpegJob",
     "Lease",
     "PoolStats",
     "decode_jpeg",
@@ -51,6 +57,7 @@ __all__ = [
     "libjpeg_turbo_version",
     "pool_stats",
     "pool_trim",
+    "thread_count",
 ]
 
 DEFAULT_MAX_PIXELS = 1 << 27
@@ -81,7 +88,12 @@ cdef object _LEASE_KEY = object()
 cdef Py_ssize_t _SSIZE_MAX = <Py_ssize_t>((<size_t>-1) >> 1)
 cdef uint8_t _NOTHING = 0
 
-if fiz_pool_init() or fiz_jpeg_encode_init() or fiz_jpeg_decode_init():
+if (
+    fiz_pool_init()
+    or fiz_threads_init()
+    or fiz_jpeg_encoder_init()
+    or fiz_jpeg_decoder_init()
+):
     raise MemoryError
 
 
@@ -248,6 +260,45 @@ def pool_trim():
         fiz_pool_trim()
 
 
+# Threads
+
+
+def _stop_threads():
+    with nogil:
+        fiz_threads_stop()
+
+
+_atexit.register(_stop_threads)
+
+
+cdef int _size_threads() except -1:
+    """Settle the size of the pool of threads, once in each process, forked ones too."""
+    if fiz_threads_sized():
+        return 0
+    told = _os.environ.get("FASTIMAGEZMQ_THREADS", "")
+    number = int(told) if told.isascii() and told.isdecimal() and len(told) < 10 else 0
+    fits = 1 <= number <= FIZ_THREADS_MAX
+    fiz_threads_set_size(number if fits else 0)
+    if told and not fits:
+        _warnings.warn(
+            f"FASTIMAGEZMQ_THREADS must be an integer from 1 to {FIZ_THREADS_MAX}, not {told!r}: "
+            f"going on with {fiz_threads_size()}, what the CPUs allow",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return 0
+
+
+def thread_count():
+    """Return how many threads can work on one JPEG in this process, the caller's included.
+
+    It is settled when a process first needs it: FASTIMAGEZMQ_THREADS (1 to 256) of the
+    environment, or the CPUs that affinity and control groups' quotas leave.
+    """
+    _size_threads()
+    return fiz_threads_size()
+
+
 # Arguments
 
 
@@ -275,6 +326,11 @@ cdef long long _integer(object value, str name, long long low, long long high) e
             if low <= number <= high:
                 return number
     raise CodecError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+
+
+cdef unsigned _threads(object threads) except? 0:
+    _size_threads()
+    return <unsigned>_integer(threads, "threads", 0, FIZ_THREADS_MAX)
 
 
 cdef int _layout(object colorspace) except -1:
@@ -318,49 +374,6 @@ cdef object _as_array(object value, str name):
     if array.dtype != _np.uint8:
         raise CodecError(f"{name} must be an array of uint8, not {_kind(array)}")
     return array
-
-
-cdef bint _rows_contiguous(Py_buffer *view) noexcept:
-    """Whether the samples within each row stand side by side."""
-    if view.ndim == 2:
-        return view.shape[1] <= 1 or view.strides[1] == 1
-    return (view.shape[2] <= 1 or view.strides[2] == 1) and (
-        view.shape[1] <= 1 or view.strides[1] == view.shape[2]
-    )
-
-
-cdef ptrdiff_t _stride(Py_buffer *view) noexcept:
-    """Bytes from row to row; of no meaning, and perhaps anything, for a single row."""
-    return view.strides[0] if view.shape[0] > 1 else 0
-
-
-cdef void _set_plane(fiz_plane *plane, Py_buffer *view) noexcept:
-    plane.data = <uint8_t *>view.buf
-    plane.pair = 2 * _stride(view)
-    plane.odd = _stride(view)
-
-
-cdef void _set_i420(fiz_picture *picture, Py_buffer *view) noexcept:
-    """Planes inside one array of `columns` columns and 3/2 times the rows of Y.
-
-    Y comes first. Two rows of U, then of V, share a row of the array; with an odd
-    count of chroma rows, V begins in the middle of one.
-    """
-    cdef ptrdiff_t stride = _stride(view)
-    cdef ptrdiff_t half = view.shape[1] // 2
-    cdef ptrdiff_t y_rows = view.shape[0] // 3 * 2
-    cdef ptrdiff_t c_rows = y_rows // 2
-    cdef uint8_t *base = <uint8_t *>view.buf
-    _set_plane(&picture.planes[0], view)
-    picture.planes[1].data = base + y_rows * stride
-    picture.planes[1].pair = stride
-    picture.planes[1].odd = half
-    picture.planes[2].data = base + (y_rows + c_rows // 2) * stride
-    picture.planes[2].pair = stride
-    picture.planes[2].odd = half
-    if c_rows % 2:
-        picture.planes[2].data += half
-        picture.planes[2].odd = stride - half
 
 
 cdef int _check_sides(Py_ssize_t width, Py_ssize_t height) except -1:
@@ -524,8 +537,51 @@ cdef unsigned _restart_rows(object restart_rows, fiz_picture *picture, int sampl
     return rows
 
 
+@cython.final
+cdef class JpegJob:
+    """An image that was checked as `encode_jpeg` checks it, to be encoded later.
+
+    Takes what `encode_jpeg` takes and raises what it raises for arguments. Holds
+    the pixels, which must not be written to before the last `encode` is over.
+    """
+
+    cdef fiz_picture _picture
+    cdef fiz_encode_options _options
+    cdef unsigned _threads
+    cdef tuple _exports
+
+    def __cinit__(self, image, quality, *, subsampling, colorspace, size=None, threads,
+                  restart_rows):
+        cdef int layout = _layout(colorspace)
+        cdef int sampling = _sampling(subsampling)
+        self._options.quality = <int>_integer(quality, "quality", 1, 100)
+        self._options.sampling = <fiz_sampling>sampling
+        self._threads = _threads(threads)
+        if layout == FIZ_YUV420 and sampling != FIZ_SAMPLING_420:
+            raise CodecError(
+                f"colorspace 'YUV420' is stored as it is: subsampling must be '420', "
+                f"not {subsampling!r}"
+            )
+        self._exports = _read_image(image, colorspace, layout, size, &self._picture)
+        self._options.restart_rows = _restart_rows(restart_rows, &self._picture, sampling)
+
+    def encode(self):
+        """Encode; returns the JPEG as a read-only `Lease`. As often as wanted."""
+        cdef fiz_block *block = NULL
+        cdef size_t nbytes = 0
+        cdef fiz_error error
+        cdef fiz_status status
+        with nogil:
+            status = fiz_jpeg_encode(
+                &self._picture, &self._options, self._threads, &block, &nbytes, &error
+            )
+        if status != FIZ_OK:
+            raise _refusal(status, &error)
+        return _lease_of(block, nbytes, True)
+
+
 def encode_jpeg(image, quality=85, *, subsampling="420", colorspace="BGR", size=None,
-                restart_rows=0):
+                threads=0, restart_rows=1):
     """Encode pixels as baseline JPEG (ITU-T T.81) in a JFIF 1.02 file.
 
     ``image``: uint8, rows of any stride (also negative) as long as the pixels
@@ -539,37 +595,21 @@ def encode_jpeg(image, quality=85, *, subsampling="420", colorspace="BGR", size=
     ``quality``: int, 1 to 100, on libjpeg's scale. ``subsampling``: "444", "422",
     "420" or "gray"; "420" for YUV420, of no meaning for GRAY. ``colorspace``: one of
     `COLORSPACES`, the order in memory, or picamera2's name for it (RGB888 is B, G,
-    R in memory). ``restart_rows``: a restart marker after so many rows of MCUs; 0
-    for none.
+    R in memory).
+
+    ``restart_rows``: a restart marker after so many rows of MCUs, at which several
+    threads can encode and decode the picture; 0 for none. ``threads``: the most
+    that work at it, 1 to 256; 0 for as many as help. The JPEG is the same for all.
 
     Returns a read-only `Lease` that holds the JPEG. Raises CodecError (a
     ValueError) for an argument that does not fit, MemoryError without memory. Runs
     without the GIL; the image must not be written to meanwhile.
     """
-    cdef fiz_encode_options options
-    cdef fiz_picture picture
-    cdef fiz_block *block = NULL
-    cdef size_t nbytes = 0
-    cdef fiz_error error
-    cdef fiz_status status
-    cdef int layout = _layout(colorspace)
-    cdef int sampling = _sampling(subsampling)
-
-    options.quality = <int>_integer(quality, "quality", 1, 100)
-    options.sampling = <fiz_sampling>sampling
-    if layout == FIZ_YUV420 and sampling != FIZ_SAMPLING_420:
-        raise CodecError(
-            f"colorspace 'YUV420' is stored as it is: subsampling must be '420', "
-            f"not {subsampling!r}"
-        )
-    exports = _read_image(image, colorspace, layout, size, &picture)
-    options.restart_rows = _restart_rows(restart_rows, &picture, sampling)
-    with nogil:
-        status = fiz_jpeg_encode(&picture, &options, &block, &nbytes, &error)
-    del exports  # held until here: the pixels were read through them
-    if status != FIZ_OK:
-        raise _refusal(status, &error)
-    return _lease_of(block, nbytes, True)
+    cdef JpegJob job = JpegJob(
+        image, quality, subsampling=subsampling, colorspace=colorspace, size=size,
+        threads=threads, restart_rows=restart_rows,
+    )
+    return job.encode()
 
 
 # Decoding
@@ -668,7 +708,8 @@ cdef object _new_array(tuple shape):
     return _np.ndarray(shape, _np.uint8, _lease(nbytes))
 
 
-def decode_jpeg(data, *, colorspace="BGR", scale=1, out=None, max_pixels=DEFAULT_MAX_PIXELS):
+def decode_jpeg(data, *, colorspace="BGR", scale=1, out=None, max_pixels=DEFAULT_MAX_PIXELS,
+                threads=0):
     """Decode a JPEG (ITU-T T.81: baseline, progressive, arithmetic-coded; 8 bits).
 
     ``data``: bytes-like, the whole file; bytes before its start and after its end do
@@ -686,7 +727,11 @@ def decode_jpeg(data, *, colorspace="BGR", scale=1, out=None, max_pixels=DEFAULT
     has begun, its contents are undefined.
 
     ``max_pixels``: a JPEG of more pixels (width * height, before scaling) is refused
-    before memory is taken. Raises CodecError (a ValueError) for data that is not a
+    before memory is taken. ``threads``: the most that work at it, 1 to 256; 0 for as
+    many as help. More than one can only where restart markers stand at the beginnings
+    of rows of MCUs, as `encode_jpeg` puts them. The pixels are the same for all.
+
+    Raises CodecError (a ValueError) for data that is not a
     complete, sound JPEG of a supported kind and for arguments that do not fit,
     TypeError for data that is not bytes-like, MemoryError without memory. Runs
     without the GIL; neither data nor out must be written to meanwhile.
@@ -698,6 +743,7 @@ def decode_jpeg(data, *, colorspace="BGR", scale=1, out=None, max_pixels=DEFAULT
     cdef int layout = _layout(colorspace)
     cdef unsigned denominator = _denominator(scale)
     cdef uint64_t limit = <uint64_t>_integer(max_pixels, "max_pixels", 1, (1 << 63) - 1)
+    cdef unsigned most = _threads(threads)
     cdef _Export source = _read_data(data)
     cdef const uint8_t *start = <const uint8_t *>source.view.buf
     cdef size_t nbytes = <size_t>source.view.len
@@ -711,7 +757,9 @@ def decode_jpeg(data, *, colorspace="BGR", scale=1, out=None, max_pixels=DEFAULT
     picture.height = fiz_jpeg_scaled(header.height, denominator)
     result, exports = _output(&header, &picture, denominator, out, source)
     with nogil:
-        status = fiz_jpeg_decode(start, nbytes, &header, denominator, &picture, &error)
+        status = fiz_jpeg_decode(
+            start, nbytes, &header, denominator, most, &picture, &error
+        )
     del exports  # held until here: the pixels were written through them
     if status != FIZ_OK:
         raise _refusal(status, &error)

@@ -79,7 +79,18 @@ cdef extern from "native/jpeg_header.h" nogil:
     bint fiz_jpeg_header_is_420(const fiz_jpeg_header *header)
 
 
-cdef extern from "native/jpeg_encode.h" nogil:
+cdef extern from "native/threads.h" nogil:
+    enum:
+        FIZ_THREADS_MAX
+
+    int fiz_threads_init()
+    bint fiz_threads_sized()
+    void fiz_threads_set_size(unsigned size)
+    unsigned fiz_threads_size()
+    void fiz_threads_stop()
+
+
+cdef extern from "native/jpeg_encoder.h" nogil:
     ctypedef enum fiz_sampling:
         FIZ_SAMPLING_444
         FIZ_SAMPLING_422
@@ -91,18 +102,24 @@ cdef extern from "native/jpeg_encode.h" nogil:
         fiz_sampling sampling
         unsigned restart_rows
 
-    int fiz_jpeg_encode_init()
+    int fiz_jpeg_encoder_init()
+
+
+cdef extern from "native/jpeg_encode.h" nogil:
     fiz_status fiz_jpeg_encode(
-        const fiz_picture *picture, const fiz_encode_options *options,
+        const fiz_picture *picture, const fiz_encode_options *options, unsigned threads,
         fiz_block **block, size_t *size, fiz_error *error)
 
 
+cdef extern from "native/jpeg_decoder.h" nogil:
+    int fiz_jpeg_decoder_init()
+
+
 cdef extern from "native/jpeg_decode.h" nogil:
-    int fiz_jpeg_decode_init()
     uint32_t fiz_jpeg_scaled(uint32_t side, unsigned denominator)
     fiz_status fiz_jpeg_decode(
         const uint8_t *data, size_t size, const fiz_jpeg_header *header,
-        unsigned denominator, const fiz_picture *picture, fiz_error *error)
+        unsigned denominator, unsigned threads, const fiz_picture *picture, fiz_error *error)
 
 
 cdef extern from "native/version.h":

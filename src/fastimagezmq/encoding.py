@@ -91,12 +91,14 @@ class Encoding(NamedTuple):
             CodecError: its dtype or shape does not fit.
         """
         assert self.jpeg is not None
-        return lambda: _codec.encode_jpeg(  # XXX
+        return _codec.JpegJob(
             image,
             self.jpeg,
             subsampling=self.subsampling,
             colorspace=self.colorspace,
-        )
+            threads=self.threads,
+            restart_rows=1,  # so that the hub can decode on several threads
+        ).encode
 
     def kept(self, image: Any) -> Any:
         """Return what ``checked`` gave, or a copy if somebody could still write to it."""

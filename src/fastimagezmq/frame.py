@@ -86,6 +86,7 @@ class Frame:
                 colorspace="GRAY" if self._gray else options.colorspace,
                 scale=options.scale,
                 max_pixels=options.max_pixels,
+                threads=options.threads,
             )
         return self._image
 

@@ -1,10 +1,17 @@
 #include "check.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "native/jpeg_decoder.h"
+#include "native/jpeg_encoder.h"
+
 int allocations_left = -1;
+int thread_starts_left = -1;
+alone_calls encoded_alone, decoded_alone;
 
 /* The linker sends our calls here (--wrap). */
 int __real_posix_memalign(void **memory, size_t alignment, size_t nbytes);
@@ -25,6 +32,60 @@ int __wrap_posix_memalign(void **memory, size_t alignment, size_t nbytes)
 void *__wrap_calloc(size_t count, size_t nbytes)
 {
     return allocation_fails() ? NULL : __real_calloc(count, nbytes);
+}
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *arg);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *arg)
+{
+    if (thread_starts_left == 0)
+        return EAGAIN;
+    if (thread_starts_left > 0)
+        thread_starts_left--;
+    return __real_pthread_create(thread, attributes, start, arg);
+}
+
+static int call_fails(alone_calls *calls)
+{
+    unsigned number = atomic_fetch_add(&calls->count, 1);
+
+    return number < 64 && (calls->failing >> number & 1);
+}
+
+fiz_status __real_fiz_jpeg_encode_alone(const fiz_picture *picture,
+                                        const fiz_encode_options *options, size_t capacity,
+                                        fiz_block **block, size_t *size, fiz_error *error);
+fiz_status __wrap_fiz_jpeg_encode_alone(const fiz_picture *picture,
+                                        const fiz_encode_options *options, size_t capacity,
+                                        fiz_block **block, size_t *size, fiz_error *error);
+
+fiz_status __wrap_fiz_jpeg_encode_alone(const fiz_picture *picture,
+                                        const fiz_encode_options *options, size_t capacity,
+                                        fiz_block **block, size_t *size, fiz_error *error)
+{
+    if (call_fails(&encoded_alone))
+        return FIZ_NO_MEMORY;
+    return __real_fiz_jpeg_encode_alone(picture, options, capacity, block, size, error);
+}
+
+fiz_status __real_fiz_jpeg_decode_alone(const fiz_jpeg_file *file, const fiz_jpeg_strip *strip,
+                                        unsigned denominator, const fiz_picture *picture,
+                                        fiz_error *error);
+fiz_status __wrap_fiz_jpeg_decode_alone(const fiz_jpeg_file *file, const fiz_jpeg_strip *strip,
+                                        unsigned denominator, const fiz_picture *picture,
+                                        fiz_error *error);
+
+fiz_status __wrap_fiz_jpeg_decode_alone(const fiz_jpeg_file *file, const fiz_jpeg_strip *strip,
+                                        unsigned denominator, const fiz_picture *picture,
+                                        fiz_error *error)
+{
+    if (call_fails(&decoded_alone))
+        return FIZ_NO_MEMORY;
+    return __real_fiz_jpeg_decode_alone(file, strip, denominator, picture, error);
 }
 
 fence fence_new(size_t nbytes)

@@ -2,6 +2,7 @@
 #ifndef FIZ_CHECK_H
 #define FIZ_CHECK_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,6 +18,16 @@
             abort();                                                                    \
         }                                                                               \
     } while (0)
+
+/* ThreadSanitizer does not follow a fork of a process with threads, and the locks
+ * of AddressSanitizer's own malloc may stay shut in the child. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define NO_FORK 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define NO_FORK 1
+#endif
+#endif
 
 #define RUN(test)                                                                       \
     do {                                                                                \
@@ -51,9 +62,27 @@ int picture_distance(const fiz_picture *a, const fiz_picture *b);
 /* Counts down to an allocation of ours that fails; below 0: none does. */
 extern int allocations_left;
 
+/* Counts down to a thread of ours that cannot be started, nor those after it;
+ * below 0: all can. */
+extern int thread_starts_left;
+
+/* How often a picture or a strip of one was encoded and decoded, from any thread;
+ * those for which a bit is set in `failing`, by that count, find no memory. */
+typedef struct {
+    atomic_uint count;
+    uint64_t failing;
+} alone_calls;
+
+extern alone_calls encoded_alone, decoded_alone;
+
 void run_pool_tests(void);
 void run_header_tests(void);
 void run_jpeg_tests(void);
+void run_cpu_tests(void);
 void run_thread_tests(void);
+void run_parallel_tests(void);
+void run_strip_tests(void);
+/* Stops the pool of threads for good. */
+void run_stop_tests(void);
 
 #endif

@@ -21,7 +21,7 @@ static size_t jpeg_of(const fiz_picture *picture, fiz_encode_options options, fe
     fiz_error error;
     size_t size;
 
-    CHECK(fiz_jpeg_encode(picture, &options, &block, &size, &error) == FIZ_OK);
+    CHECK(fiz_jpeg_encode(picture, &options, 1, &block, &size, &error) == FIZ_OK);
     *f = fence_new(size);
     memcpy(f->data, fiz_block_data(block), size);
     fiz_pool_release(block);
@@ -36,7 +36,7 @@ static fiz_status decode(const uint8_t *data, size_t size, unsigned denominator,
 
     if (status == FIZ_OK)
         status = fiz_jpeg_header_admit(&header, size, 1u << 24, error);
-    return status == FIZ_OK ? fiz_jpeg_decode(data, size, &header, denominator, into, error)
+    return status == FIZ_OK ? fiz_jpeg_decode(data, size, &header, denominator, 1, into, error)
                             : status;
 }
 
@@ -151,14 +151,14 @@ static void another_header_is_refused(void)
     size_t other_size = jpeg_of(&tall.picture, options_of(80, FIZ_SAMPLING_422), &other);
 
     CHECK(fiz_jpeg_header_read(other.data, other_size, &header, &error) == FIZ_OK);
-    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, &tall.picture, &error) == FIZ_REFUSED);
+    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, 1, &tall.picture, &error) == FIZ_REFUSED);
     CHECK(strstr(error.text, "changed while it was being decoded") != NULL);
     CHECK(fiz_jpeg_header_read(jpeg.data, size, &header, &error) == FIZ_OK);
-    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, &tall.picture, &error) == FIZ_REFUSED);
+    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, 1, &tall.picture, &error) == FIZ_REFUSED);
     CHECK(strstr(error.text, "decodes to 40x20 pixels, not to 20x40") != NULL);
-    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, &planes.picture, &error) == FIZ_REFUSED);
+    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, 1, &planes.picture, &error) == FIZ_REFUSED);
     CHECK(strstr(error.text, "not stored as 4:2:0 YCbCr") != NULL);
-    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, &wide.picture, &error) == FIZ_OK);
+    CHECK(fiz_jpeg_decode(jpeg.data, size, &header, 1, 1, &wide.picture, &error) == FIZ_OK);
     fence_free(&jpeg);
     fence_free(&other);
     picture_free(&wide);
@@ -182,7 +182,7 @@ static void noise_takes_a_larger_block(void)
             noise = noise * 1664525u + 1013904223u;
             fiz_plane_row(&p->planes[0], y)[x] = (uint8_t)(noise >> 24);
         }
-    CHECK(fiz_jpeg_encode(p, &options, &block, &size, &error) == FIZ_OK);
+    CHECK(fiz_jpeg_encode(p, &options, 1, &block, &size, &error) == FIZ_OK);
     CHECK(size > 2 * (400 * 300 / 8 + FIZ_BLOCK_MIN) && size <= fiz_block_capacity(block));
     CHECK(memcmp(fiz_block_data(block) + size - 2, "\xFF\xD9", 2) == 0);
     fiz_pool_release(block);
@@ -192,7 +192,7 @@ static void noise_takes_a_larger_block(void)
         fiz_status status;
         fiz_pool_trim();
         allocations_left = nth;
-        status = fiz_jpeg_encode(p, &options, &block, &size, &error);
+        status = fiz_jpeg_encode(p, &options, 1, &block, &size, &error);
         if (status == FIZ_OK)
             break;
         CHECK(status == FIZ_NO_MEMORY && fiz_pool_count().leases == 0 && nth < 20);
@@ -214,7 +214,7 @@ static void no_memory_for_planes(void)
 
     fiz_pool_trim();
     allocations_left = 1; /* the JPEG's block, not the scratch */
-    CHECK(fiz_jpeg_encode(&in.picture, &options, &block, &size, &error) == FIZ_NO_MEMORY);
+    CHECK(fiz_jpeg_encode(&in.picture, &options, 1, &block, &size, &error) == FIZ_NO_MEMORY);
     fiz_pool_trim();
     allocations_left = 0;
     CHECK(decode(jpeg.data, size, 1, &in.picture, &error) == FIZ_NO_MEMORY);

@@ -1,281 +1,202 @@
 #include "jpeg_decode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "fork.h"
-#include "jpeg_error.h"
-#include "pool.h"
-#include "raw_planes.h"
-#include "spare.h"
+#include "jpeg_decoder.h"
+#include "threads.h"
 
-#define ROWS_PER_CALL 16
+/* A second thread pays for itself from about this many pixels of the file for each. */
+#define PIXELS_A_THREAD (160u * 120u)
+#define STRIPS_A_THREAD 1u
+#define STRIPS_MAX 256u
 
-/* One libjpeg object, made once, and what the running picture needs. */
+/* Where the restart intervals of a file stand among its rows of MCUs. */
 typedef struct {
-    struct jpeg_decompress_struct cinfo;
-    fiz_jpeg_error error;
-    struct jpeg_source_mgr source;
-    struct jpeg_progress_mgr progress;
-    fiz_block *scratch; /* rows of planes in whole blocks; mostly NULL */
-} decoder;
+    uint32_t rows;       /* of MCUs */
+    uint32_t row_pixels; /* pixels of the file that a row is high */
+    uint32_t step;       /* an interval begins with each row that is a multiple of it */
+    uint32_t step_intervals; /* intervals in so many rows */
+    uint64_t intervals;      /* in the file */
+} grid;
 
-static fiz_spares spares = FIZ_SPARES_INIT;
-
-int fiz_jpeg_decode_init(void)
-{
-    return fiz_fork_guard(&spares.mutex);
-}
-
-/* The source: all of the data at once. Asking for more is an error, also for a
- * missing end-of-image marker: every proper prefix of a JPEG is refused. */
-
-static void source_nothing(j_decompress_ptr cinfo)
-{
-    (void)cinfo;
-}
-
-static boolean source_more(j_decompress_ptr cinfo)
-{
-    cinfo->src->bytes_in_buffer = 0; /* within an MCU libjpeg has not brought it up to date */
-    fiz_jpeg_stop((j_common_ptr)cinfo, FIZ_STOP_TRUNCATED);
-    return FALSE;
-}
-
-static void source_skip(j_decompress_ptr cinfo, long count)
-{
-    if (count <= 0)
-        return;
-    if ((unsigned long)count > cinfo->src->bytes_in_buffer) {
-        cinfo->src->bytes_in_buffer = 0;
-        fiz_jpeg_stop((j_common_ptr)cinfo, FIZ_STOP_TRUNCATED);
-    }
-    cinfo->src->next_input_byte += count;
-    cinfo->src->bytes_in_buffer -= (size_t)count;
-}
-
-/* A file of a few kilobytes can claim thousands of scans over a large picture. */
-static void count_scans(j_common_ptr cinfo)
-{
-    if (((j_decompress_ptr)cinfo)->input_scan_number > FIZ_JPEG_SCANS_MAX)
-        fiz_jpeg_stop(cinfo, FIZ_STOP_SCANS);
-}
-
-/* Makes the libjpeg object; 0 when there is no memory, and then there is none. */
-static int libjpeg_open(decoder *d)
-{
-    memset(&d->cinfo, 0, sizeof d->cinfo);
-    d->cinfo.err = fiz_jpeg_error_init(&d->error);
-    if (FIZ_SETJMP(d->error.jump)) {
-        jpeg_destroy_decompress(&d->cinfo);
-        return 0;
-    }
-    jpeg_create_decompress(&d->cinfo);
-    d->cinfo.src = &d->source;
-    d->cinfo.progress = &d->progress;
-    return 1;
-}
-
-static decoder *decoder_new(void)
-{
-    decoder *d = calloc(1, sizeof *d);
-
-    if (d == NULL)
-        return NULL;
-    d->source.init_source = source_nothing;
-    d->source.fill_input_buffer = source_more;
-    d->source.skip_input_data = source_skip;
-    d->source.resync_to_restart = jpeg_resync_to_restart;
-    d->source.term_source = source_nothing;
-    d->progress.progress_monitor = count_scans;
-    if (!libjpeg_open(d)) {
-        free(d);
-        return NULL;
-    }
-    return d;
-}
-
-static void decoder_free(decoder *d)
-{
-    jpeg_destroy_decompress(&d->cinfo);
-    free(d);
-}
-
-/* A decoder for this header. libjpeg keeps the tables of earlier files for
- * files that bring none: one that might use them gets a fresh object, so that
- * what a file decodes to never depends on what was decoded before it. */
-static decoder *decoder_for(const fiz_jpeg_header *header)
-{
-    decoder *d = fiz_spare_take(&spares);
-
-    if (d == NULL)
-        return decoder_new();
-    if (header->self_contained)
-        return d;
-    jpeg_destroy_decompress(&d->cinfo);
-    if (libjpeg_open(d))
-        return d;
-    free(d);
-    return NULL;
-}
-
-static J_COLOR_SPACE colours_of(fiz_layout layout)
-{
-    switch (layout) {
-    case FIZ_BGR: return JCS_EXT_BGR;
-    case FIZ_RGB: return JCS_EXT_RGB;
-    case FIZ_BGRX: return JCS_EXT_BGRA; /* as BGRX, and X is promised to be 255 */
-    case FIZ_RGBX: return JCS_EXT_RGBA;
-    case FIZ_GRAY: return JCS_GRAYSCALE;
-    case FIZ_YUV420: break;
-    }
-    return JCS_YCbCr;
-}
-
-static void read_rows(decoder *d, const fiz_picture *picture)
-{
-    JSAMPROW rows[ROWS_PER_CALL];
-
-    while (d->cinfo.output_scanline < picture->height) {
-        uint32_t first = d->cinfo.output_scanline;
-        uint32_t left = picture->height - first;
-        uint32_t count = left < ROWS_PER_CALL ? left : ROWS_PER_CALL;
-        for (uint32_t i = 0; i < count; i++)
-            rows[i] = fiz_plane_row(&picture->planes[0], first + i);
-        (void)jpeg_read_scanlines(&d->cinfo, rows, count);
-    }
-}
-
-/* Points `rows` at where the plane's part of a row of MCUs goes. libjpeg writes
- * whole blocks: rows below the plane go to scratch, and so do all rows where the
- * width is not whole blocks. */
-static void raw_rows(const fiz_raw_plane *p, uint32_t first, JSAMPROW *rows)
-{
-    for (uint32_t i = 0; i < p->rows; i++) {
-        int inside = first + i < p->height;
-        rows[i] = p->exact && inside ? fiz_plane_row(p->plane, first + i)
-                                     : p->scratch + i * p->padded;
-    }
-}
-
-static void copy_scratch(const fiz_raw_plane *p, uint32_t first)
-{
-    if (p->exact)
-        return;
-    for (uint32_t i = 0; i < p->rows && first + i < p->height; i++)
-        memcpy(fiz_plane_row(p->plane, first + i), p->scratch + i * p->padded, p->width);
-}
-
-static void read_planes(decoder *d, const fiz_picture *picture)
-{
-    JSAMPROW rows[3][FIZ_RAW_Y_ROWS];
-    JSAMPARRAY arrays[3] = { rows[0], rows[1], rows[2] };
-    fiz_raw_plane planes[3];
-    size_t needed = fiz_raw_planes(picture, planes);
-
-    d->scratch = fiz_pool_lease(needed);
-    if (d->scratch == NULL)
-        fiz_jpeg_stop((j_common_ptr)&d->cinfo, FIZ_STOP_MEMORY);
-    fiz_raw_give(planes, fiz_block_data(d->scratch));
-    while (d->cinfo.output_scanline < picture->height) {
-        uint32_t scanline = d->cinfo.output_scanline;
-        for (int i = 0; i < 3; i++)
-            raw_rows(&planes[i], fiz_raw_first(&planes[i], scanline), rows[i]);
-        (void)jpeg_read_raw_data(&d->cinfo, arrays, FIZ_RAW_Y_ROWS);
-        for (int i = 0; i < 3; i++)
-            copy_scratch(&planes[i], fiz_raw_first(&planes[i], scanline));
-    }
-}
-
-/* What libjpeg read must be what was admitted: the two parsers agree on every
- * file that is left alone, and this holds them to it. */
-static fiz_status check_header(const decoder *d, const fiz_jpeg_header *header,
-                               const fiz_picture *picture, fiz_error *error)
-{
-    const struct jpeg_decompress_struct *c = &d->cinfo;
-
-    if (c->image_width != header->width || c->image_height != header->height
-        || c->num_components != header->component_count)
-        return fiz_refuse(error, "JPEG data changed while it was being decoded, or has two "
-                                 "contradicting headers");
-    if (picture->layout != FIZ_YUV420)
-        return FIZ_OK;
-    if (!fiz_jpeg_header_is_420(header) || c->jpeg_color_space != JCS_YCbCr)
-        return fiz_refuse(error, "JPEG is not stored as 4:2:0 YCbCr, so its planes cannot be had "
-                                 "as YUV420: decode it to another colorspace");
-    return FIZ_OK;
-}
-
-/* A component that no scan brought would come out gray without a word. Known
- * only once a multi-scan file has been read, which jpeg_start_decompress does. */
-static fiz_status check_components(const decoder *d, fiz_error *error)
-{
-    const struct jpeg_decompress_struct *c = &d->cinfo;
-
-    for (int i = 0; i < c->num_components; i++) {
-        int missing = c->comp_info[i].quant_table == NULL;
-        if (c->progressive_mode && c->coef_bits != NULL)
-            missing |= c->coef_bits[i][0] < 0;
-        if (missing)
-            return fiz_refuse(error, "JPEG data is truncated: no scan brings its colour component "
-                                     "%d", i + 1);
-    }
-    return FIZ_OK;
-}
-
-/* Holds the one setjmp of decoding: no local of it changes after that call. */
-static fiz_status decode(decoder *d, const uint8_t *data, size_t size,
-                         const fiz_jpeg_header *header, unsigned denominator,
-                         const fiz_picture *picture, fiz_error *error)
-{
-    j_decompress_ptr cinfo = &d->cinfo;
+/* The rows that a strip gives begin `context` rows after those that it decodes:
+ * smooth chroma upsampling looks at the rows above and below, so a row is decoded
+ * before the first (it needs to begin an interval) and after the last. */
+typedef struct {
+    uint32_t start; /* the first row of MCUs that it decodes */
+    size_t entropy; /* offset of its entropy-coded data */
     fiz_status status;
+} strip;
 
-    if (FIZ_SETJMP(d->error.jump))
-        return fiz_jpeg_caught((j_common_ptr)cinfo, "decode", size - d->source.bytes_in_buffer,
-                               error);
-    d->source.next_input_byte = data + header->soi;
-    d->source.bytes_in_buffer = size - header->soi;
-    (void)jpeg_read_header(cinfo, TRUE);
-    status = check_header(d, header, picture, error);
-    if (status != FIZ_OK)
-        return status;
-    cinfo->out_color_space = colours_of(picture->layout);
-    cinfo->raw_data_out = picture->layout == FIZ_YUV420;
-    cinfo->scale_num = 1;
-    cinfo->scale_denom = denominator;
-    cinfo->dct_method = JDCT_ISLOW;
-    (void)jpeg_start_decompress(cinfo);
-    if (jpeg_has_multiple_scans(cinfo)) {
-        status = check_components(d, error);
-        if (status != FIZ_OK)
-            return status;
+typedef struct {
+    fiz_jpeg_file file;
+    const fiz_picture *picture;
+    unsigned denominator;
+    grid grid;
+    uint32_t context;
+    unsigned count;
+    strip strips[STRIPS_MAX];
+} strips;
+
+static uint32_t divisor(uint32_t a, uint32_t b)
+{
+    while (b != 0) {
+        uint32_t rest = a % b;
+        a = b;
+        b = rest;
     }
-    if (cinfo->output_width != picture->width || cinfo->output_height != picture->height)
-        return fiz_refuse(error, "JPEG decodes to %ux%u pixels, not to %ux%u",
-                          (unsigned)cinfo->output_width, (unsigned)cinfo->output_height,
-                          (unsigned)picture->width, (unsigned)picture->height);
-    if (picture->layout == FIZ_YUV420)
-        read_planes(d, picture);
-    else
-        read_rows(d, picture);
-    (void)jpeg_finish_decompress(cinfo);
-    return FIZ_OK;
+    return a;
+}
+
+static void sampling_of(const fiz_jpeg_header *header, unsigned *wide, unsigned *high)
+{
+    *wide = *high = 1;
+    for (unsigned i = 0; i < header->component_count; i++) {
+        if (header->components[i].h > *wide) *wide = header->components[i].h;
+        if (header->components[i].v > *high) *high = header->components[i].v;
+    }
+}
+
+/* Whether there are two places or more to begin at. A single component is not
+ * interleaved (T.81, A.2.2), so its MCUs are blocks whatever its factors say. */
+static int find_grid(const fiz_jpeg_header *header, grid *g)
+{
+    unsigned wide, high;
+    uint32_t row_mcus, shared;
+
+    sampling_of(header, &wide, &high);
+    if (!header->self_contained || header->restart_interval == 0
+        || (header->component_count == 1 && wide * high > 1))
+        return 0;
+    row_mcus = (header->width + 8 * wide - 1) / (8 * wide);
+    g->row_pixels = 8 * high;
+    g->rows = (header->height + g->row_pixels - 1) / g->row_pixels;
+    shared = divisor(header->restart_interval, row_mcus);
+    g->step = header->restart_interval / shared;
+    g->step_intervals = row_mcus / shared;
+    g->intervals = ((uint64_t)g->rows * row_mcus + header->restart_interval - 1)
+                   / header->restart_interval;
+    return g->rows > g->step;
+}
+
+/* Whether a component is stretched vertically, where libjpeg looks at neighbours.
+ * As in libjpeg, a component is first decoded at up to 8 times the scale. */
+static int needs_context(const fiz_jpeg_header *header, unsigned denominator, fiz_layout layout)
+{
+    const unsigned scaled = 8 / denominator;
+    const unsigned count = layout == FIZ_GRAY ? 1 : header->component_count;
+    unsigned wide, high;
+
+    if (layout == FIZ_YUV420)
+        return 0;
+    sampling_of(header, &wide, &high);
+    for (unsigned i = 0; i < count; i++) {
+        const fiz_jpeg_component *c = &header->components[i];
+        unsigned size = scaled;
+        while (size < 8 && wide * scaled % (c->h * size * 2) == 0
+               && high * scaled % (c->v * size * 2) == 0)
+            size *= 2;
+        if (high * scaled != c->v * size)
+            return 1;
+    }
+    return 0;
+}
+
+/* Shares out the rows; returns whether there is more than one strip. */
+static int plan(strips *s, unsigned wanted)
+{
+    const grid *g = &s->grid;
+    /* the last strip must have a row to give after its context */
+    uint32_t places = (g->rows - s->context + g->step - 1) / g->step;
+
+    s->count = wanted < places ? wanted : places;
+    for (unsigned i = 0; i < s->count; i++)
+        s->strips[i].start = (uint32_t)((uint64_t)places * i / s->count) * g->step;
+    return s->count > 1;
+}
+
+/* Finds where the strips begin. Whether every restart marker is there, in order,
+ * and the end-of-image marker after them, with nothing in between. */
+static int find_strips(strips *s)
+{
+    const uint8_t *at = s->file.data + s->file.header->entropy;
+    const uint8_t *end = s->file.data + s->file.size;
+    const grid *g = &s->grid;
+    uint64_t passed = 0, sought;
+    unsigned next = 1;
+
+    s->strips[0].entropy = s->file.header->entropy;
+    sought = (uint64_t)(s->strips[1].start / g->step) * g->step_intervals;
+    while ((at = memchr(at, 0xFF, (size_t)(end - at))) != NULL && end - at > 1) {
+        unsigned marker = at[1]; /* once: the data may change */
+        at += 2;
+        if (marker == 0)
+            continue;
+        if (marker != FIZ_JPEG_RST0 + passed % 8 || passed + 1 == g->intervals)
+            return marker == FIZ_JPEG_EOI && passed + 1 == g->intervals;
+        if (++passed == sought) {
+            s->strips[next++].entropy = (size_t)(at - s->file.data);
+            sought = next == s->count ? 0 : (uint64_t)(s->strips[next].start / g->step)
+                                            * g->step_intervals;
+        }
+    }
+    return 0;
+}
+
+static void decode_strip(void *arg, unsigned index)
+{
+    strips *s = arg;
+    const grid *g = &s->grid;
+    strip *own = &s->strips[index];
+    uint32_t context = index == 0 ? 0 : s->context;
+    uint32_t first = own->start + context; /* rows of MCUs that it gives: first..end */
+    uint32_t end = index + 1 == s->count ? g->rows : s->strips[index + 1].start + s->context;
+    uint32_t below = s->context < g->rows - end ? s->context : g->rows - end;
+    uint32_t scaled = g->row_pixels / s->denominator;
+    uint32_t left = s->file.header->height - own->start * g->row_pixels;
+    uint32_t height = (end + below - own->start) * g->row_pixels;
+    fiz_picture part = fiz_picture_rows(s->picture, first * scaled, (end - first) * scaled);
+    uint64_t intervals = (uint64_t)(own->start / g->step) * g->step_intervals;
+    fiz_jpeg_strip rows = { own->entropy, height < left ? height : left,
+                            (unsigned)(intervals % 8), context * scaled };
+    fiz_error error;
+
+    own->status = fiz_jpeg_decode_alone(&s->file, &rows, s->denominator, &part, &error);
+}
+
+static int decode_in_strips(strips *s, unsigned threads)
+{
+    int good = 1;
+
+    fiz_parallel(threads, s->count, decode_strip, s);
+    for (unsigned i = 0; i < s->count; i++)
+        good &= s->strips[i].status == FIZ_OK;
+    return good;
 }
 
 fiz_status fiz_jpeg_decode(const uint8_t *data, size_t size, const fiz_jpeg_header *header,
-                           unsigned denominator, const fiz_picture *picture, fiz_error *error)
+                           unsigned denominator, unsigned threads, const fiz_picture *picture,
+                           fiz_error *error)
 {
-    decoder *d = decoder_for(header);
-    fiz_status status;
+    const uint64_t useful = (uint64_t)header->width * header->height / PIXELS_A_THREAD;
+    strips s;
 
-    if (d == NULL)
-        return FIZ_NO_MEMORY;
-    status = decode(d, data, size, header, denominator, picture, error);
-    fiz_pool_release(d->scratch);
-    d->scratch = NULL;
-    jpeg_abort_decompress(&d->cinfo); /* of no effect after FIZ_OK */
-    if (!fiz_spare_keep(&spares, d))
-        decoder_free(d);
-    return status;
+    s.file.data = data;
+    s.file.size = size;
+    s.file.header = header;
+    if (threads == 0)
+        threads = useful < FIZ_THREADS_MAX ? (unsigned)useful : FIZ_THREADS_MAX;
+    if (threads > 1 && threads > fiz_threads_size())
+        threads = fiz_threads_size();
+    if (threads > 1 && find_grid(header, &s.grid)) {
+        unsigned wanted = threads * STRIPS_A_THREAD;
+        s.picture = picture;
+        s.denominator = denominator;
+        s.context = (uint32_t)needs_context(header, denominator, picture->layout);
+        /* Where strips fail, one thread decides, and has the words for it. */
+        if (plan(&s, wanted < STRIPS_MAX ? wanted : STRIPS_MAX) && find_strips(&s)
+            && decode_in_strips(&s, threads))
+            return FIZ_OK;
+    }
+    return fiz_jpeg_decode_alone(&s.file, NULL, denominator, picture, error);
 }

@@ -1,245 +1,160 @@
 #include "jpeg_encode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "fork.h"
-#include "jpeg_error.h"
-#include "raw_planes.h"
-#include "spare.h"
+#include "jpeg_header.h"
+#include "threads.h"
 
-#define ROWS_PER_CALL 64
+/* A second thread pays for itself from about this many pixels for each. */
+#define PIXELS_A_THREAD (160u * 120u)
+/* Strips that are more than the threads even out rows of unlike content. */
+#define STRIPS_A_THREAD 2u
+#define STRIPS_MAX 256u
 
-/* One libjpeg object, made once, and what the running picture needs. */
+/* A picture is cut into strips of whole restart intervals. An encoder starts
+ * each interval afresh, so a strip encoded as a picture of its own has the very
+ * entropy-coded bytes that it has within the whole, but for the numbers of its
+ * restart markers, which count from the top of the picture. */
 typedef struct {
-    struct jpeg_compress_struct cinfo;
-    fiz_jpeg_error error;
-    struct jpeg_destination_mgr destination;
-    fiz_block *block;   /* where the JPEG goes; NULL between pictures */
-    fiz_block *scratch; /* rows of planes with their edges filled up; mostly NULL */
-    size_t size;        /* of the JPEG, once it is complete */
-} encoder;
+    fiz_block *block;
+    size_t size;
+    size_t entropy; /* where its entropy-coded data begins */
+    fiz_status status;
+} strip;
 
-static fiz_spares spares = FIZ_SPARES_INIT;
+typedef struct {
+    const fiz_picture *picture;
+    const fiz_encode_options *options;
+    uint32_t interval_rows; /* pixel rows of a restart interval */
+    uint32_t intervals;
+    unsigned count;
+    strip strips[STRIPS_MAX];
+} strips;
 
-int fiz_jpeg_encode_init(void)
+static uint32_t mcu_height(const fiz_picture *picture, const fiz_encode_options *options)
 {
-    return fiz_fork_guard(&spares.mutex);
+    return picture->layout != FIZ_GRAY && options->sampling == FIZ_SAMPLING_420 ? 16 : 8;
 }
 
-/* The destination: the block, or a block of twice the size once it is full. */
-
-static encoder *encoder_of(j_compress_ptr cinfo)
+/* The first interval of a strip; of the one after the last: their count. */
+static uint32_t first_interval(const strips *s, unsigned index)
 {
-    return cinfo->client_data;
+    return (uint32_t)((uint64_t)s->intervals * index / s->count);
 }
 
-static void destination_init(j_compress_ptr cinfo)
+/* Adds to the numbers of the restart markers. No 0xFF of entropy-coded data is
+ * followed by what could be taken for one. */
+static void renumber(uint8_t *data, size_t size, unsigned added)
 {
-    encoder *e = encoder_of(cinfo);
+    const uint8_t *end = data + size;
 
-    e->destination.next_output_byte = fiz_block_data(e->block);
-    e->destination.free_in_buffer = fiz_block_capacity(e->block);
-}
-
-/* libjpeg calls this when the buffer is full, whatever free_in_buffer says. */
-static boolean destination_grow(j_compress_ptr cinfo)
-{
-    encoder *e = encoder_of(cinfo);
-    size_t used = fiz_block_capacity(e->block);
-    fiz_block *larger = fiz_pool_grow(e->block, used, 2 * used);
-
-    if (larger == NULL)
-        fiz_jpeg_stop((j_common_ptr)cinfo, FIZ_STOP_MEMORY);
-    e->block = larger;
-    e->destination.next_output_byte = fiz_block_data(larger) + used;
-    e->destination.free_in_buffer = fiz_block_capacity(larger) - used;
-    return TRUE;
-}
-
-static void destination_end(j_compress_ptr cinfo)
-{
-    encoder *e = encoder_of(cinfo);
-
-    e->size = fiz_block_capacity(e->block) - e->destination.free_in_buffer;
-}
-
-/* Makes the libjpeg object; 0 when there is no memory, and then there is none. */
-static int libjpeg_open(encoder *e)
-{
-    e->cinfo.err = fiz_jpeg_error_init(&e->error);
-    if (FIZ_SETJMP(e->error.jump)) {
-        jpeg_destroy_compress(&e->cinfo);
-        return 0;
-    }
-    jpeg_create_compress(&e->cinfo);
-    e->cinfo.client_data = e;
-    e->cinfo.dest = &e->destination;
-    return 1;
-}
-
-static encoder *encoder_new(void)
-{
-    encoder *e = calloc(1, sizeof *e);
-
-    if (e == NULL)
-        return NULL;
-    e->destination.init_destination = destination_init;
-    e->destination.empty_output_buffer = destination_grow;
-    e->destination.term_destination = destination_end;
-    if (!libjpeg_open(e)) {
-        free(e);
-        return NULL;
-    }
-    return e;
-}
-
-static void encoder_free(encoder *e)
-{
-    jpeg_destroy_compress(&e->cinfo);
-    free(e);
-}
-
-/* A first guess at the bytes of the JPEG: photographs take about 0.7 bits a
- * pixel at quality 80 and 4:2:0, 1 at 90, 2 at 95. Wrong guesses cost a copy. */
-static size_t first_capacity(const fiz_picture *picture, const fiz_encode_options *options)
-{
-    size_t pixels = (size_t)picture->width * picture->height; /* at most 65500 squared */
-    size_t guess = options->quality <= 85 ? pixels / 8 : pixels / 4;
-
-    if (options->quality > 95)
-        guess *= 2;
-    return guess + FIZ_BLOCK_MIN;
-}
-
-static void choose_colours(encoder *e, fiz_layout layout)
-{
-    switch (layout) {
-    case FIZ_BGR: e->cinfo.in_color_space = JCS_EXT_BGR; break;
-    case FIZ_RGB: e->cinfo.in_color_space = JCS_EXT_RGB; break;
-    case FIZ_BGRX: e->cinfo.in_color_space = JCS_EXT_BGRX; break;
-    case FIZ_RGBX: e->cinfo.in_color_space = JCS_EXT_RGBX; break;
-    case FIZ_GRAY: e->cinfo.in_color_space = JCS_GRAYSCALE; break;
-    case FIZ_YUV420: e->cinfo.in_color_space = JCS_YCbCr; break;
-    }
-    e->cinfo.input_components = layout == FIZ_YUV420 ? 3 : (int)fiz_layout_channels(layout);
-}
-
-static void choose_parameters(encoder *e, const fiz_picture *picture,
-                              const fiz_encode_options *options)
-{
-    j_compress_ptr cinfo = &e->cinfo;
-
-    cinfo->image_width = picture->width;
-    cinfo->image_height = picture->height;
-    choose_colours(e, picture->layout);
-    jpeg_set_defaults(cinfo);
-    jpeg_set_quality(cinfo, options->quality, TRUE);
-    cinfo->dct_method = JDCT_ISLOW;
-    cinfo->restart_in_rows = (int)options->restart_rows;
-    if (picture->layout == FIZ_GRAY || options->sampling == FIZ_SAMPLING_GRAY) {
-        jpeg_set_colorspace(cinfo, JCS_GRAYSCALE);
-    } else {
-        cinfo->comp_info[0].h_samp_factor = options->sampling == FIZ_SAMPLING_444 ? 1 : 2;
-        cinfo->comp_info[0].v_samp_factor = options->sampling == FIZ_SAMPLING_420 ? 2 : 1;
-    }
-    cinfo->raw_data_in = picture->layout == FIZ_YUV420;
-}
-
-static void write_rows(encoder *e, const fiz_picture *picture)
-{
-    JSAMPROW rows[ROWS_PER_CALL];
-
-    while (e->cinfo.next_scanline < picture->height) {
-        uint32_t first = e->cinfo.next_scanline;
-        uint32_t left = picture->height - first;
-        uint32_t count = left < ROWS_PER_CALL ? left : ROWS_PER_CALL;
-        for (uint32_t i = 0; i < count; i++)
-            rows[i] = fiz_plane_row(&picture->planes[0], first + i);
-        (void)jpeg_write_scanlines(&e->cinfo, rows, count);
+    while ((data = memchr(data, 0xFF, (size_t)(end - data))) != NULL && end - data > 1) {
+        if (data[1] >= FIZ_JPEG_RST0 && data[1] < FIZ_JPEG_RST0 + 8)
+            data[1] = (uint8_t)(FIZ_JPEG_RST0 + ((data[1] - FIZ_JPEG_RST0 + added) & 7));
+        data += 2;
     }
 }
 
-/* Points `rows` at the plane's part of a row of MCUs. libjpeg reads whole blocks:
- * below the plane it is given the last row again, and where the width is not
- * whole blocks a copy of each row with its last sample repeated. */
-static void raw_rows(const fiz_raw_plane *p, uint32_t first, JSAMPROW *rows)
+static void encode_strip(void *arg, unsigned index)
 {
-    for (uint32_t i = 0; i < p->rows; i++) {
-        uint32_t row = first + i < p->height ? first + i : p->height - 1;
-        uint8_t *source = fiz_plane_row(p->plane, row);
-        if (p->exact) {
-            rows[i] = source;
-            continue;
-        }
-        rows[i] = p->scratch + i * p->padded;
-        memcpy(rows[i], source, p->width);
-        memset(rows[i] + p->width, source[p->width - 1], p->padded - p->width);
-    }
+    strips *s = arg;
+    strip *own = &s->strips[index];
+    uint32_t first = first_interval(s, index);
+    uint32_t intervals = first_interval(s, index + 1) - first;
+    fiz_picture part = fiz_picture_rows(s->picture, first * s->interval_rows,
+                                        intervals * s->interval_rows);
+    /* The others are joined to the first strip in its block. Theirs are given back
+     * at once, so they may as well be large: none has to grow, and so how many blocks
+     * are in use at a time does not depend on how the threads happen to run. */
+    size_t capacity = index == 0 ? fiz_jpeg_guess(s->picture, s->options)
+                                 : 3 * fiz_jpeg_guess(&part, s->options);
+    fiz_jpeg_header header;
+    fiz_error error;
+
+    own->status = fiz_jpeg_encode_alone(&part, s->options, capacity, &own->block, &own->size,
+                                        &error);
+    if (own->status != FIZ_OK)
+        return;
+    own->status = fiz_jpeg_header_read(fiz_block_data(own->block), own->size, &header, &error);
+    own->entropy = header.entropy;
+    if (own->status == FIZ_OK && first % 8 != 0)
+        renumber(fiz_block_data(own->block) + own->entropy, own->size - own->entropy, first);
 }
 
-static void write_planes(encoder *e, const fiz_picture *picture)
+/* Joins the strips in the block of the first: 0, or -1 without memory. */
+static int join(strips *s, size_t *size)
 {
-    JSAMPROW rows[3][FIZ_RAW_Y_ROWS];
-    JSAMPARRAY arrays[3] = { rows[0], rows[1], rows[2] };
-    fiz_raw_plane planes[3];
-    size_t needed = fiz_raw_planes(picture, planes);
+    strip *whole = &s->strips[0];
+    size_t total = whole->size;
+    fiz_jpeg_header header;
+    fiz_error error;
+    uint8_t *out;
 
-    if (!planes[0].exact || !planes[1].exact) {
-        e->scratch = fiz_pool_lease(needed);
-        if (e->scratch == NULL)
-            fiz_jpeg_stop((j_common_ptr)&e->cinfo, FIZ_STOP_MEMORY);
-        fiz_raw_give(planes, fiz_block_data(e->scratch));
+    for (unsigned i = 1; i < s->count; i++)
+        total += s->strips[i].size - s->strips[i].entropy;
+    if (total > fiz_block_capacity(whole->block)) {
+        fiz_block *larger = fiz_pool_grow(whole->block, whole->size, total);
+        if (larger == NULL)
+            return -1;
+        whole->block = larger;
     }
-    while (e->cinfo.next_scanline < picture->height) {
-        for (int i = 0; i < 3; i++)
-            raw_rows(&planes[i], fiz_raw_first(&planes[i], e->cinfo.next_scanline), rows[i]);
-        (void)jpeg_write_raw_data(&e->cinfo, arrays, FIZ_RAW_Y_ROWS);
+    out = fiz_block_data(whole->block);
+    if (fiz_jpeg_header_read(out, whole->size, &header, &error) != FIZ_OK)
+        return -1;
+    out[header.sof + 5] = (uint8_t)(s->picture->height >> 8);
+    out[header.sof + 6] = (uint8_t)s->picture->height;
+    /* Each end-of-image marker but the last gives way to a restart marker. */
+    out += whole->size;
+    for (unsigned i = 1; i < s->count; i++) {
+        strip *next = &s->strips[i];
+        size_t count = next->size - next->entropy;
+        out[-1] = (uint8_t)(FIZ_JPEG_RST0 + ((first_interval(s, i) - 1) & 7));
+        memcpy(out, fiz_block_data(next->block) + next->entropy, count);
+        out += count;
     }
+    *size = total;
+    return 0;
 }
 
-/* Holds the one setjmp of encoding: no local of it changes after that call. */
-static fiz_status encode(encoder *e, const fiz_picture *picture,
-                         const fiz_encode_options *options, fiz_error *error)
+/* Whether it succeeded; if not, nothing is held. */
+static int encode_in_strips(strips *s, unsigned threads, fiz_block **block, size_t *size)
 {
-    if (FIZ_SETJMP(e->error.jump)) {
-        fiz_status status = fiz_jpeg_caught((j_common_ptr)&e->cinfo, "encode", 0, error);
-        jpeg_abort_compress(&e->cinfo);
-        return status;
-    }
-    choose_parameters(e, picture, options);
-    jpeg_start_compress(&e->cinfo, TRUE);
-    if (picture->layout == FIZ_YUV420)
-        write_planes(e, picture);
-    else
-        write_rows(e, picture);
-    jpeg_finish_compress(&e->cinfo);
-    return FIZ_OK;
+    int good = 1;
+
+    memset(s->strips, 0, s->count * sizeof *s->strips);
+    fiz_parallel(threads, s->count, encode_strip, s);
+    for (unsigned i = 0; i < s->count; i++)
+        good &= s->strips[i].status == FIZ_OK;
+    good = good && join(s, size) == 0;
+    for (unsigned i = good ? 1 : 0; i < s->count; i++)
+        fiz_pool_release(s->strips[i].block);
+    if (good)
+        *block = s->strips[0].block;
+    return good;
 }
 
 fiz_status fiz_jpeg_encode(const fiz_picture *picture, const fiz_encode_options *options,
-                           fiz_block **block, size_t *size, fiz_error *error)
+                           unsigned threads, fiz_block **block, size_t *size, fiz_error *error)
 {
-    encoder *e = fiz_spare_take(&spares);
-    fiz_status status = FIZ_NO_MEMORY;
+    size_t useful = (size_t)picture->width * picture->height / PIXELS_A_THREAD;
+    strips s;
 
-    if (e == NULL)
-        e = encoder_new();
-    if (e == NULL)
-        return FIZ_NO_MEMORY;
-    e->block = fiz_pool_lease(first_capacity(picture, options));
-    if (e->block != NULL)
-        status = encode(e, picture, options, error);
-    fiz_pool_release(e->scratch);
-    e->scratch = NULL;
-    if (status == FIZ_OK) {
-        *block = e->block;
-        *size = e->size;
-    } else {
-        fiz_pool_release(e->block);
+    if (threads == 0)
+        threads = useful < FIZ_THREADS_MAX ? (unsigned)useful : FIZ_THREADS_MAX;
+    if (threads > 1 && threads > fiz_threads_size())
+        threads = fiz_threads_size();
+    if (threads > 1 && options->restart_rows > 0) {
+        s.picture = picture;
+        s.options = options;
+        s.interval_rows = options->restart_rows * mcu_height(picture, options);
+        s.intervals = (picture->height + s.interval_rows - 1) / s.interval_rows;
+        s.count = threads * STRIPS_A_THREAD < STRIPS_MAX ? threads * STRIPS_A_THREAD : STRIPS_MAX;
+        if (s.count > s.intervals)
+            s.count = s.intervals;
+        /* Where strips fail, one thread decides, and has the words for it. */
+        if (s.count > 1 && encode_in_strips(&s, threads, block, size))
+            return FIZ_OK;
     }
-    e->block = NULL;
-    if (!fiz_spare_keep(&spares, e))
-        encoder_free(e);
-    return status;
+    return fiz_jpeg_encode_alone(picture, options, fiz_jpeg_guess(picture, options), block, size,
+                                 error);
 }

@@ -16,6 +16,8 @@
 #define FIZ_JPEG_SIDE_MAX 65500u /* libjpeg's JPEG_MAX_DIMENSION */
 #define FIZ_JPEG_COMPONENTS_MAX 4
 #define FIZ_JPEG_JUNK_MAX 65536u /* bytes before SOI that are passed over */
+#define FIZ_JPEG_RST0 0xD0u /* RST0..RST7 end restart intervals, in turn */
+#define FIZ_JPEG_EOI 0xD9u
 
 typedef struct {
     uint8_t id;

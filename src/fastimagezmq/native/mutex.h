@@ -1,6 +1,6 @@
-/* A mutex with a static initialiser on POSIX and Windows.
+/* A mutex and a condition variable with static initialisers on POSIX and Windows.
  *
- * Critical sections under it are a few pointer moves: nobody calls malloc,
+ * Critical sections under a mutex are a few pointer moves: nobody calls malloc,
  * libjpeg or Python while holding one, and nobody holds two (the handlers of
  * fork.h excepted, which take them in the order of their registration).
  */
@@ -21,6 +21,17 @@ static inline void fiz_mutex_reset(fiz_mutex *mutex) { InitializeSRWLock(mutex);
 static inline void fiz_mutex_lock(fiz_mutex *mutex) { AcquireSRWLockExclusive(mutex); }
 static inline void fiz_mutex_unlock(fiz_mutex *mutex) { ReleaseSRWLockExclusive(mutex); }
 
+typedef CONDITION_VARIABLE fiz_condition;
+#define FIZ_CONDITION_INIT CONDITION_VARIABLE_INIT
+
+static inline void fiz_condition_reset(fiz_condition *c) { InitializeConditionVariable(c); }
+static inline void fiz_condition_signal(fiz_condition *c) { WakeConditionVariable(c); }
+static inline void fiz_condition_broadcast(fiz_condition *c) { WakeAllConditionVariable(c); }
+static inline void fiz_condition_wait(fiz_condition *c, fiz_mutex *mutex)
+{
+    (void)SleepConditionVariableSRW(c, mutex, INFINITE, 0);
+}
+
 #else
 
 #include <pthread.h>
@@ -31,6 +42,17 @@ typedef pthread_mutex_t fiz_mutex;
 static inline void fiz_mutex_reset(fiz_mutex *mutex) { (void)pthread_mutex_init(mutex, NULL); }
 static inline void fiz_mutex_lock(fiz_mutex *mutex) { (void)pthread_mutex_lock(mutex); }
 static inline void fiz_mutex_unlock(fiz_mutex *mutex) { (void)pthread_mutex_unlock(mutex); }
+
+typedef pthread_cond_t fiz_condition;
+#define FIZ_CONDITION_INIT PTHREAD_COND_INITIALIZER
+
+static inline void fiz_condition_reset(fiz_condition *c) { (void)pthread_cond_init(c, NULL); }
+static inline void fiz_condition_signal(fiz_condition *c) { (void)pthread_cond_signal(c); }
+static inline void fiz_condition_broadcast(fiz_condition *c) { (void)pthread_cond_broadcast(c); }
+static inline void fiz_condition_wait(fiz_condition *c, fiz_mutex *mutex)
+{
+    (void)pthread_cond_wait(c, mutex);
+}
 
 #endif
 

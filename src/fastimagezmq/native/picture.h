@@ -39,6 +39,21 @@ static inline uint8_t *fiz_plane_row(const fiz_plane *plane, uint32_t row)
     return plane->data + (ptrdiff_t)(row / 2) * plane->pair + (ptrdiff_t)(row % 2) * plane->odd;
 }
 
+/* The picture's rows from `first` on, `height` of them or as many as there are. For
+ * FIZ_YUV420 `first` is a multiple of 4. */
+static inline fiz_picture fiz_picture_rows(const fiz_picture *picture, uint32_t first,
+                                           uint32_t height)
+{
+    fiz_picture part = *picture;
+
+    part.height = picture->height - first < height ? picture->height - first : height;
+    part.planes[0].data = fiz_plane_row(&picture->planes[0], first);
+    if (picture->layout == FIZ_YUV420)
+        for (int i = 1; i < 3; i++)
+            part.planes[i].data = fiz_plane_row(&picture->planes[i], first / 2);
+    return part;
+}
+
 /* Bytes of a pixel within a row of the first plane. */
 static inline unsigned fiz_layout_channels(fiz_layout layout)
 {

@@ -147,7 +147,7 @@ static void idle_add(fiz_block *block)
 
 int fiz_pool_init(void)
 {
-    return fiz_fork_guard(&mutex);
+    return fiz_fork_guard(&mutex, NULL);
 }
 
 fiz_block *fiz_pool_lease(size_t nbytes)

@@ -11,7 +11,7 @@
 
 #include "mutex.h"
 
-#define FIZ_SPARES_MAX 32
+#define FIZ_SPARES_MAX 256
 
 typedef struct {
     fiz_mutex mutex;
