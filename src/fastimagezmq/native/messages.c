@@ -30,7 +30,7 @@ static fiz_hold *done; /* guarded by mutex */
 
 int fiz_messages_init(void)
 {
-    return fiz_fork_guard(&mutex);
+    return fiz_fork_guard(&mutex, NULL);
 }
 
 /* libzmq calls this where it drops its last reference: on its I/O thread, or within
