@@ -37,5 +37,6 @@ def send(
     body: Buffer | None,
     copy_below: int,
     flags: int = 0,
+    delimited: bool = False,
 ) -> None: ...
 def socket_type(socket: zmq.Socket[Any]) -> int: ...

@@ -60,8 +60,8 @@ cdef extern from "native/messages.h" nogil:
 
     int fiz_messages_init()
     int fiz_messages_send(
-        void *socket, const void *header, size_t header_size, const void *body,
-        size_t body_size, fiz_hold *hold, int flags)
+        void *socket, bint delimited, const void *header, size_t header_size,
+        const void *body, size_t body_size, fiz_hold *hold, int flags)
     int fiz_messages_receive(
         void *socket, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags)
     fiz_hold *fiz_messages_done()
@@ -215,12 +215,15 @@ def release_done():
         _release(<_Held *>hold)
 
 
-def send(socket, bytes header not None, body, Py_ssize_t copy_below, int flags=0):
+def send(
+    socket, bytes header not None, body, Py_ssize_t copy_below, int flags=0, bint delimited=False
+):
     """Send a message of two parts, or of one: all of it, or nothing.
 
     ``header``: bytes, copied. ``body``: a contiguous buffer, copied if it has fewer bytes than
     ``copy_below``; else libzmq reads it in place, until some time after this returns, and it
     must not change before; None for a message of one part. ``flags``: ``zmq.DONTWAIT`` or 0.
+    ``delimited``: send an empty part before them, as a DEALER must to a REP.
 
     Signal handlers run while it waits; when one raises, nothing has been sent. Raises
     zmq.ZMQError as ``zmq.Socket.send`` does, BufferError and TypeError for what is no
@@ -242,12 +245,14 @@ def send(socket, bytes header not None, body, Py_ssize_t copy_below, int flags=0
             nbytes = <size_t>held.view.len
         if held == NULL or held.view.len < copy_below:
             with nogil:
-                error = fiz_messages_send(handle, start, size, data, nbytes, NULL, flags)
+                error = fiz_messages_send(
+                    handle, delimited, start, size, data, nbytes, NULL, flags)
             if held != NULL:
                 _release(held)
         else:
             with nogil:
-                error = fiz_messages_send(handle, start, size, data, nbytes, &held.link, flags)
+                error = fiz_messages_send(
+                    handle, delimited, start, size, data, nbytes, &held.link, flags)
         if error == 0:
             return
         release_done()

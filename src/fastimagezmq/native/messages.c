@@ -71,7 +71,6 @@ static int held(fiz_zmq_msg *msg, const void *data, size_t size, fiz_hold *hold)
 {
     int error;
 
-    HAND_OVER(hold);
     /* libzmq only reads what it sends. */
     if (fiz_zmq.msg_init_data(msg, (void *)(size_t)data, size, give_up, hold) == 0)
         return 0;
@@ -80,35 +79,43 @@ static int held(fiz_zmq_msg *msg, const void *data, size_t size, fiz_hold *hold)
     return error;
 }
 
-int fiz_messages_send(void *socket, const void *header, size_t header_size, const void *body,
-                      size_t body_size, fiz_hold *hold, int flags)
+int fiz_messages_send(void *socket, int delimited, const void *header, size_t header_size,
+                      const void *body, size_t body_size, fiz_hold *hold, int flags)
 {
-    fiz_zmq_msg first, second;
-    int error;
+    fiz_zmq_msg parts[3];
+    unsigned count = 0, sent = 0;
+    int error = 0;
 
-    if (body != NULL) {
-        error = hold != NULL ? held(&second, body, body_size, hold)
-                             : copied(&second, body, body_size);
-        if (error)
-            return error;
-    }
-    error = copied(&first, header, header_size);
+    if (hold != NULL)
+        HAND_OVER(hold);
+    if (delimited)
+        (void)fiz_zmq.msg_init(&parts[count++]); /* never fails */
+    error = copied(&parts[count], header, header_size);
     if (!error) {
-        int more = body != NULL ? FIZ_ZMQ_SNDMORE : 0;
-        if (fiz_zmq.msg_send(&first, socket, flags | more) < 0) {
-            error = fiz_zmq.error();
-            (void)fiz_zmq.msg_close(&first);
+        count++;
+        if (body != NULL) {
+            error = hold != NULL ? held(&parts[count], body, body_size, hold)
+                                 : copied(&parts[count], body, body_size);
+            if (!error)
+                count++;
         }
+    } else if (hold != NULL) {
+        give_up(NULL, hold);
     }
     /* libzmq counts messages, not parts, against the high-water mark, so it takes the
      * rest of what it has begun; an interrupt in between is no reason to leave it. */
-    while (!error && body != NULL && fiz_zmq.msg_send(&second, socket, flags) < 0) {
+    while (!error && sent < count) {
+        int more = sent + 1 < count ? FIZ_ZMQ_SNDMORE : 0;
+        if (fiz_zmq.msg_send(&parts[sent], socket, flags | more) >= 0) {
+            sent++;
+            continue;
+        }
         error = fiz_zmq.error();
-        if (error == EINTR)
+        if (error == EINTR && sent > 0)
             error = 0;
     }
-    if (error && body != NULL)
-        (void)fiz_zmq.msg_close(&second);
+    while (sent < count)
+        (void)fiz_zmq.msg_close(&parts[sent++]);
     return error;
 }
 

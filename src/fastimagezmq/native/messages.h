@@ -30,9 +30,11 @@ int fiz_messages_init(void);
 /* Sends a message of one or two parts: all of it or nothing. The first part, and
  * the second if `hold` is NULL, are copied; else the second is read in place, and
  * `hold` comes back by fiz_messages_done whatever is returned. `body` NULL: one
- * part. `flags`: FIZ_ZMQ_DONTWAIT or 0, and then SNDTIMEO holds. */
-int fiz_messages_send(void *socket, const void *header, size_t header_size, const void *body,
-                      size_t body_size, fiz_hold *hold, int flags);
+ * part, and no `hold`. `delimited`: an empty part goes before them, as a REQ socket
+ * sends by itself and a DEALER must to a REP. `flags`: FIZ_ZMQ_DONTWAIT or 0, and
+ * then SNDTIMEO holds. */
+int fiz_messages_send(void *socket, int delimited, const void *header, size_t header_size,
+                      const void *body, size_t body_size, fiz_hold *hold, int flags);
 
 /* Waits for a message and takes all of it: its first FIZ_PARTS_KEPT parts are put
  * into `parts`, which become the caller's to close, `*count` tells how many; more

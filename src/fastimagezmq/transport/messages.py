@@ -91,6 +91,7 @@ def send(
     flags: int = 0,
     *,
     copy_below: int,
+    delimited: bool = False,
 ) -> None:
     """Send a header and a body, or one part alone (``body=None``), as one message.
 
@@ -101,13 +102,17 @@ def send(
         flags: ``zmq.DONTWAIT`` or 0, and then SNDTIMEO holds.
         copy_below: a body of fewer bytes is copied; another must not change until libzmq
             has read it.
+        delimited: send an empty part before them, as a DEALER must to a REP.
 
     Raises:
         zmq.ZMQError: libzmq refused; nothing has been sent then.
     """
     if socket.native:
-        _libzmq.send(socket, header, body, copy_below, flags)
-    elif body is None:
+        _libzmq.send(socket, header, body, copy_below, flags, delimited)
+        return
+    if delimited:
+        socket.send(b"", int(flags) | _SNDMORE)
+    if body is None:
         socket.send(header, flags)
     else:
         send_by_pyzmq(socket, header, body, flags, copy=memoryview(body).nbytes < copy_below)
