@@ -428,7 +428,7 @@ assert str(warning.message) == (
 def test_idle_threads_use_no_cpu() -> None:
     code = """
 for _ in range(20):
-    frame()
+    frame(threads=4)
 assert jpeg_threads() == 3
 before = time.process_time()
 time.sleep(0.5)

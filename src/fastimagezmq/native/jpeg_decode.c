@@ -5,10 +5,9 @@
 #include "jpeg_decoder.h"
 #include "threads.h"
 
-/* A second thread pays for itself from about this many pixels of the file for each. */
-#define PIXELS_A_THREAD (160u * 120u)
-#define STRIPS_A_THREAD 1u
-#define STRIPS_MAX 256u
+/* A thread more pays for itself from about this many pixels of the file for each. */
+#define PIXELS_A_THREAD 80000u
+#define STRIPS_MAX FIZ_THREADS_MAX
 
 /* Where the restart intervals of a file stand among its rows of MCUs. */
 typedef struct {
@@ -102,14 +101,15 @@ static int needs_context(const fiz_jpeg_header *header, unsigned denominator, fi
     return 0;
 }
 
-/* Shares out the rows; returns whether there is more than one strip. */
-static int plan(strips *s, unsigned wanted)
+/* Shares out the rows, one strip to a thread: a cut costs two rows of context.
+ * `threads` is at most FIZ_THREADS_MAX. Returns whether there is more than one strip. */
+static int plan(strips *s, unsigned threads)
 {
     const grid *g = &s->grid;
     /* the last strip must have a row to give after its context */
     uint32_t places = (g->rows - s->context + g->step - 1) / g->step;
 
-    s->count = wanted < places ? wanted : places;
+    s->count = threads < places ? threads : places;
     for (unsigned i = 0; i < s->count; i++)
         s->strips[i].start = (uint32_t)((uint64_t)places * i / s->count) * g->step;
     return s->count > 1;
@@ -189,13 +189,11 @@ fiz_status fiz_jpeg_decode(const uint8_t *data, size_t size, const fiz_jpeg_head
     if (threads > 1 && threads > fiz_threads_size())
         threads = fiz_threads_size();
     if (threads > 1 && find_grid(header, &s.grid)) {
-        unsigned wanted = threads * STRIPS_A_THREAD;
         s.picture = picture;
         s.denominator = denominator;
         s.context = (uint32_t)needs_context(header, denominator, picture->layout);
         /* Where strips fail, one thread decides, and has the words for it. */
-        if (plan(&s, wanted < STRIPS_MAX ? wanted : STRIPS_MAX) && find_strips(&s)
-            && decode_in_strips(&s, threads))
+        if (plan(&s, threads) && find_strips(&s) && decode_in_strips(&s, threads))
             return FIZ_OK;
     }
     return fiz_jpeg_decode_alone(&s.file, NULL, denominator, picture, error);

@@ -5,10 +5,11 @@
 #include "jpeg_header.h"
 #include "threads.h"
 
-/* A second thread pays for itself from about this many pixels for each. */
-#define PIXELS_A_THREAD (160u * 120u)
-/* Strips that are more than the threads even out rows of unlike content. */
-#define STRIPS_A_THREAD 2u
+/* A thread more pays for itself from about this many pixels for each. */
+#define PIXELS_A_THREAD 80000u
+/* Twice as many strips as threads even out rows of unlike content, but each costs
+ * some microseconds: not when they would be smaller than this. */
+#define PIXELS_A_STRIP 80000u
 #define STRIPS_MAX 256u
 
 /* A picture is cut into strips of whole restart intervals. An encoder starts
@@ -40,6 +41,16 @@ static uint32_t mcu_height(const fiz_picture *picture, const fiz_encode_options 
 static uint32_t first_interval(const strips *s, unsigned index)
 {
     return (uint32_t)((uint64_t)s->intervals * index / s->count);
+}
+
+/* A multiple of the threads, so that each has as much to do. */
+static unsigned strip_count(const fiz_picture *picture, uint32_t intervals, unsigned threads)
+{
+    size_t pixels = (size_t)picture->width * picture->height;
+    unsigned count = pixels / PIXELS_A_STRIP / 2 >= threads ? 2 * threads : threads;
+
+    if (count > STRIPS_MAX) count = STRIPS_MAX;
+    return count < intervals ? count : intervals;
 }
 
 /* Adds to the numbers of the restart markers. No 0xFF of entropy-coded data is
@@ -148,9 +159,7 @@ fiz_status fiz_jpeg_encode(const fiz_picture *picture, const fiz_encode_options 
         s.options = options;
         s.interval_rows = options->restart_rows * mcu_height(picture, options);
         s.intervals = (picture->height + s.interval_rows - 1) / s.interval_rows;
-        s.count = threads * STRIPS_A_THREAD < STRIPS_MAX ? threads * STRIPS_A_THREAD : STRIPS_MAX;
-        if (s.count > s.intervals)
-            s.count = s.intervals;
+        s.count = strip_count(picture, s.intervals, threads);
         /* Where strips fail, one thread decides, and has the words for it. */
         if (s.count > 1 && encode_in_strips(&s, threads, block, size))
             return FIZ_OK;
