@@ -104,8 +104,10 @@ prepare() { # where reports go
   esac
   run+=(
     env -u PYTHONPATH "LD_PRELOAD=${preloaded[*]}"
-    # With Python's own allocator, blocks of it would be one to the sanitizer.
+    # With Python's own allocator, many of its blocks are one to the sanitizer.
     PYTHONMALLOC=malloc
+    # OpenCV's threads agree by atomic operations, which ThreadSanitizer cannot see in its code.
+    OPENCV_FOR_THREADS_NUM=1
     # tests/sanitizers/leaks_at_exit.py looks for leaks instead.
     "ASAN_OPTIONS=$common:detect_leaks=1:leak_check_at_exit=0"
     "LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/tests/sanitizers/leak.supp"

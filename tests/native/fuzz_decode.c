@@ -57,6 +57,12 @@ static void add_file(const uint8_t *data, size_t size)
     corpus[corpus_count++].size = size;
 }
 
+/* Another one for each file: so files differ in their tables too. */
+static int some_quality(void)
+{
+    return 30 + 7 * (int)(corpus_count % 10);
+}
+
 static void add_encoded(fiz_layout layout, uint32_t width, uint32_t height,
                         fiz_encode_options options)
 {
@@ -88,6 +94,7 @@ static void add_foreign(int h, int v, unsigned restart_interval, int progressive
     cinfo.input_components = 3;
     cinfo.in_color_space = JCS_RGB;
     jpeg_set_defaults(&cinfo);
+    jpeg_set_quality(&cinfo, some_quality(), TRUE);
     cinfo.comp_info[0].h_samp_factor = h;
     cinfo.comp_info[0].v_samp_factor = v;
     cinfo.restart_interval = restart_interval;
@@ -113,7 +120,7 @@ static void make_corpus(void)
         for (unsigned restart_rows = 0; restart_rows < 3; restart_rows++) {
             uint32_t width = sides[i][0], height = sides[i][1];
             for (int s = FIZ_SAMPLING_444; s <= FIZ_SAMPLING_GRAY; s++) {
-                fiz_encode_options options = { 75, (fiz_sampling)s, restart_rows };
+                fiz_encode_options options = { some_quality(), (fiz_sampling)s, restart_rows };
                 fiz_layout layout = s == FIZ_SAMPLING_420 ? FIZ_YUV420 : FIZ_BGR;
                 add_encoded(layout, width, height, options);
             }
@@ -189,7 +196,7 @@ static void damage_a_marker(file *f)
         return;
     at = offsets[nth];
     end = nth + 1 < count ? offsets[nth + 1] : f->size;
-    switch (below(6)) {
+    switch (below(8)) {
     case 0: /* another kind */
         f->bytes[at + 1] = some_marker();
         break;
@@ -201,10 +208,21 @@ static void damage_a_marker(file *f)
         if (at < f->size)
             f->bytes[at] = some_byte();
         break;
-    case 3: /* gone, without what follows it */
+    case 3: /* another length */
+        if (at + 4 <= f->size) {
+            f->bytes[at + 2] = 0;
+            f->bytes[at + 3] = (uint8_t)below(24);
+        }
+        break;
+    case 4: /* the last of the file, and cut */
+        at += 2 + below(18);
+        if (at < f->size)
+            f->size = at;
+        break;
+    case 5: /* gone, without what follows it */
         replace(f, at, 2, NULL, 0);
         break;
-    case 4: /* gone, with its segment */
+    case 6: /* gone, with its segment */
         replace(f, at, end - at, NULL, 0);
         break;
     default: /* twice, or elsewhere too */
