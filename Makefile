@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 DURATION ?= 5
+FUZZ_SECONDS ?= 300
 export PYTHON
 
 # Homebrew keeps jpeg-turbo outside the compiler's default paths.
@@ -19,7 +20,7 @@ bin := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: demo test bench bench-targets bench-publish lint wheel-check test-native clean help
+.PHONY: demo test bench bench-targets bench-publish lint wheel-check test-native test-sanitized fuzz clean help
 
 demo: ## stream pictures through a hub and print the figures
 	@scripts/setup.sh demo
@@ -60,6 +61,14 @@ test-native: ## test the C part alone, under the compiler's sanitizers
 	@scripts/setup.sh system
 	@scripts/test-native.sh
 
+test-sanitized: ## run the Python tests on extensions built with each sanitizer
+	@scripts/setup.sh test
+	@scripts/test-sanitized.sh $(SANITIZERS) $(if $(ARGS),-- $(ARGS))
+
+fuzz: ## look for bytes that break the decoder, for FUZZ_SECONDS
+	@scripts/setup.sh test
+	@scripts/fuzz.sh "$(FUZZ_SECONDS)"
+
 clean: ## remove everything that was built or installed here
 	rm -rf .venv .make build dist src/*.egg-info src/fastimagezmq/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks demo-last-frame.*
@@ -71,4 +80,5 @@ help: ## print this list
 	@echo 'make demo SOURCE=PATH    a video file or a folder of images; DURATION=SECONDS'
 	@echo 'make test ARGS="-k jpeg" options of pytest'
 	@echo 'make bench QUICK=1       two minutes, not twenty; ROUNDS=N SECONDS=S VIDEO=PATH'
+	@echo 'make test-sanitized SANITIZERS="thread" ARGS="-k pool"'
 	@echo 'make ... PYTHON=PATH     another Python than python3'

@@ -3,6 +3,9 @@
 # UndefinedBehaviorSanitizer, those of threads under ThreadSanitizer, and those of fork
 # without either. Warnings are errors. CC names the compiler, LIBJPEG_TURBO_PREFIX a
 # libjpeg-turbo.
+#
+# test-native.sh ARGUMENT...: the first of these programs alone, with arguments, in
+# build/test-native: see tests/native/main.c.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -40,9 +43,17 @@ if setarch -R true 2>/dev/null; then
     fixed=(setarch -R)
 fi
 
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
+if [ $# -gt 0 ]; then
+    build address address,undefined
+    cd "$out"
+    exec ./address "$@"
+fi
+
 echo "native tests: AddressSanitizer, UndefinedBehaviorSanitizer"
 build address address,undefined
-ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 "$out/address"
+"$out/address"
+(cd "$out" && ./address fuzz 1 20000)
 
 echo "native tests: ThreadSanitizer"
 build thread thread

@@ -12,12 +12,20 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fastimagezmq import _codec
 from fastimagezmq.transport import SerializingContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The tests try the same examples each time, `make fuzz` ever new ones. A sanitizer may be slow.
+settings.register_profile("tests", max_examples=150, deadline=None, derandomize=True)
+settings.register_profile(
+    "fuzz", max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 
 with pytest.MonkeyPatch.context() as patch:  # gone before the tests start other processes

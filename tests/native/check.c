@@ -107,12 +107,12 @@ void fence_free(fence *f)
     CHECK(munmap(f->pages, f->mapped) == 0);
 }
 
-static uint32_t plane_width(const fiz_picture *p, int plane)
+uint32_t plane_width(const fiz_picture *p, int plane)
 {
     return plane ? (p->width + 1) / 2 : p->width * fiz_layout_channels(p->layout);
 }
 
-static uint32_t plane_height(const fiz_picture *p, int plane)
+uint32_t plane_height(const fiz_picture *p, int plane)
 {
     return plane ? (p->height + 1) / 2 : p->height;
 }

@@ -56,6 +56,9 @@ typedef struct {
 
 test_picture picture_new(fiz_layout layout, uint32_t width, uint32_t height, size_t gap);
 void picture_free(test_picture *p);
+/* The samples in a row of a plane, and its rows. */
+uint32_t plane_width(const fiz_picture *p, int plane);
+uint32_t plane_height(const fiz_picture *p, int plane);
 /* The largest difference of two samples of two pictures of the same kind. */
 int picture_distance(const fiz_picture *a, const fiz_picture *b);
 

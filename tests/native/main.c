@@ -1,8 +1,10 @@
-/* Tests of native/ as plain C. With "threads" as argument: only those of threads. */
+/* Tests of native/ as plain C. With "threads" as argument: only those of threads; with
+ * "fuzz SEED COUNT" or "case SEED NUMBER": the fuzzer, see fuzz.h. */
 #include "check.h"
 
 #include <string.h>
 
+#include "fuzz.h"
 #include "native/fork.h"
 #include "native/jpeg_decoder.h"
 #include "native/jpeg_encoder.h"
@@ -19,6 +21,13 @@ int main(int count, char **arguments)
     CHECK(fiz_jpeg_decoder_init() == 0 && fiz_fork_guarded() == 4);
     CHECK(fiz_pool_init() == 0 && fiz_fork_guarded() == 4);
     fiz_threads_set_size(4);
+    if (count == 4 && strcmp(arguments[1], "fuzz") == 0)
+        return fuzz_campaign(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10))
+               != 0;
+    if (count == 4 && strcmp(arguments[1], "case") == 0) {
+        fuzz_case(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10));
+        return 0;
+    }
     if (count < 2 || strcmp(arguments[1], "threads") != 0) {
         run_pool_tests();
         run_header_tests();

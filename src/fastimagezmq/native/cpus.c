@@ -220,3 +220,37 @@ unsigned fiz_cpus_usable(void)
         cpus = 1;
     return quota > 0 && quota < cpus ? quota : cpus;
 }
+
+#ifdef __linux__
+
+int fiz_cpus_current(void)
+{
+    return sched_getcpu();
+}
+
+void fiz_cpus_leave(int cpu)
+{
+    cpu_set_t allowed, others;
+
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getcpu() != cpu
+        || sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    others = allowed;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        (void)sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+#else
+
+int fiz_cpus_current(void)
+{
+    return -1;
+}
+
+void fiz_cpus_leave(int cpu)
+{
+    (void)cpu;
+}
+
+#endif

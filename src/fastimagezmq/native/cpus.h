@@ -12,4 +12,12 @@ unsigned fiz_cpus_usable(void);
  * read ("" for the system's own). */
 unsigned fiz_cpus_quota(const char *root);
 
+/* The CPU that the calling thread runs on, or -1 where that cannot be told. */
+int fiz_cpus_current(void);
+
+/* If the calling thread runs on `cpu`, moves it to another of those that it may use,
+ * where the system lets. A scheduler may leave a woken thread beside its waker for
+ * milliseconds, though another CPU is idle; a strip takes less. */
+void fiz_cpus_leave(int cpu);
+
 #endif

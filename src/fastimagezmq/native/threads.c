@@ -28,6 +28,7 @@ typedef struct job {
     unsigned begun;   /* tasks below this number have been taken */
     unsigned running; /* threads of the pool that are at one of its tasks */
     unsigned wanted;  /* threads of the pool that may still join */
+    int cpu;          /* that its caller ran on */
 } job;
 
 /* All of it guarded by `mutex`. A waiting job has tasks that are not begun and
@@ -92,6 +93,8 @@ static void run_next(job *j)
 /* What a thread of the pool does all its life. */
 static void serve(void)
 {
+    int cpu;
+
     fiz_mutex_lock(&mutex);
     while (!stopped) {
         job *j = first_waiting;
@@ -102,6 +105,10 @@ static void serve(void)
         j->running++;
         if (--j->wanted == 0)
             remove_waiting(j);
+        cpu = j->cpu;
+        fiz_mutex_unlock(&mutex);
+        fiz_cpus_leave(cpu);
+        fiz_mutex_lock(&mutex);
         while (!stopped && j->begun < j->count)
             run_next(j);
         if (--j->running == 0) /* the job may be gone once the mutex is free */
@@ -238,7 +245,7 @@ static void start_threads(unsigned wanted)
 
 void fiz_parallel(unsigned threads, unsigned count, fiz_task task, void *arg)
 {
-    job j = { NULL, task, arg, count, 0, 0, 0 };
+    job j = { NULL, task, arg, count, 0, 0, 0, -1 };
     unsigned size = threads > 1 && count > 1 ? fiz_threads_size() : 1;
     unsigned wanted = threads < count ? threads : count;
 
@@ -249,6 +256,7 @@ void fiz_parallel(unsigned threads, unsigned count, fiz_task task, void *arg)
         start_threads(wanted - 1);
     if (wanted > 1 && started > 0) {
         j.wanted = wanted - 1 < started ? wanted - 1 : started;
+        j.cpu = fiz_cpus_current();
         add_waiting(&j);
         for (unsigned i = 0; i < j.wanted; i++)
             fiz_condition_signal(&work);
