@@ -74,6 +74,7 @@ ctypedef struct _Held:
 
 
 from os import getpid as _getpid
+from time import monotonic as _monotonic
 
 import zmq.constants as _constants
 from zmq.error import Again as _Again
@@ -124,7 +125,7 @@ cdef int _raise(int error) except -1:
 cdef int _interrupted(object socket) except -1:
     """Run the signal handlers. In a forked child every call is interrupted, for ever."""
     PyErr_CheckSignals()
-    owner = socket.owner_process
+    owner = getattr(socket, "owner_process", None)
     if owner is not None and owner != _getpid():
         raise _ZMQError(ENOTSOCK)
     return 0
@@ -229,7 +230,7 @@ def send(
     zmq.ZMQError as ``zmq.Socket.send`` does, BufferError and TypeError for what is no
     contiguous buffer.
     """
-    cdef void *handle = _handle(socket)
+    cdef void *handle
     cdef const char *start = header
     cdef size_t size = <size_t>len(header)
     cdef _Held *held = NULL
@@ -238,6 +239,7 @@ def send(
     cdef int error
     release_done()
     while True:
+        handle = _handle(socket)  # a signal handler may have closed the socket
         if body is not None:
             held = _hold(body)
             # An empty buffer may have no address; an empty part is one all the same.
@@ -302,13 +304,6 @@ cdef class Message:
         return PyBytes_FromStringAndSize(
             <char *>fiz_zmq.msg_data(&self._msg), <Py_ssize_t>fiz_zmq.msg_size(&self._msg))
 
-    def __eq__(self, other):
-        if isinstance(other, Message):
-            return self.bytes == other.bytes
-        return NotImplemented
-
-    __hash__ = None
-
     def __repr__(self):
         nbytes = len(self)
         if nbytes <= 16:
@@ -318,9 +313,10 @@ cdef class Message:
     @property
     def bytes(self):
         """The contents as `bytes`: a copy, made when it is first asked for."""
-        if self._copied is None:
-            self._copied = self.__bytes__()
-        return self._copied
+        with cython.critical_section(self):
+            if self._copied is None:
+                self._copied = self.__bytes__()
+            return self._copied
 
     @property
     def buffer(self):
@@ -363,20 +359,29 @@ def receive(socket, int slice_ms=-1, int flags=0):
     Signal handlers run while it waits; when one raises, no message is lost. Raises
     zmq.ZMQError as ``zmq.Socket.recv`` does.
     """
-    cdef void *handle = _handle(socket)
-    cdef fiz_zmq_msg parts[3]
+    cdef void *handle
+    cdef fiz_zmq_msg parts[FIZ_PARTS_KEPT]
     cdef unsigned count = 0
     cdef int error
+    cdef double end = 0
     while True:
+        handle = _handle(socket)  # a signal handler may have closed the socket
         with nogil:
             error = fiz_messages_receive(handle, parts, &count, slice_ms, flags)
         if error == 0:
+            release_done()  # what a reply answers has been read
             return _taken(parts, count)
         if error == FIZ_SLICE_OVER:
             return None
         if error != EINTR:
             _raise(error)
         _interrupted(socket)
+        # The first signal starts the slice anew, those after it do not: a timer's signals
+        # must not keep it from ending.
+        if slice_ms > 0:
+            if end == 0:
+                end = _monotonic() + slice_ms / 1000.0
+            slice_ms = max(0, <int>((end - _monotonic()) * 1000))
 
 
 cdef list _taken(fiz_zmq_msg *parts, unsigned count):

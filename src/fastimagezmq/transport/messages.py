@@ -47,6 +47,8 @@ _KEPT_PARTS = 3
 ALL = sys.maxsize
 """For ``copy_below``: copy whatever its size."""
 
+_SUGAR = "zmq.sugar.socket"  # pyzmq's module of Socket.send
+
 _SNDMORE = int(zmq.SNDMORE)  # the enum's own | costs more than the call
 
 
@@ -61,6 +63,9 @@ class Way(NamedTuple):
 def _attached() -> Way:
     if os.environ.get("FASTIMAGEZMQ_MESSAGES") == "pyzmq":
         return Way(False, "FASTIMAGEZMQ_MESSAGES=pyzmq is set")
+    # Somebody may have replaced them before this import (zmq.green does): theirs are called.
+    if zmq.Socket.recv is not _BackendSocket.recv or zmq.Socket.send.__module__ != _SUGAR:
+        return Way(False, "zmq.Socket's send or recv is not pyzmq's own")
     file = getattr(sys.modules.get(_BackendSocket.__module__), "__file__", None)
     if file is None:
         return Way(False, f"pyzmq's {_BackendSocket.__module__} is no extension file")
