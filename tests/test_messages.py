@@ -243,7 +243,7 @@ def test_a_body_that_was_not_sent_is_let_go_of(way: str, context: Any) -> None:
             with pytest.raises(zmq.Again):
                 messages.send(socket, b"header", body, int(flags), copy_below=0)
         body.append(0)  # no buffer of it is exported any more
-    with pytest.raises(zmq.ZMQError, match="not a socket|non-socket"):
+    with pytest.raises(zmq.ZMQError, match=r"not a socket|non-socket"):
         messages.send(socket, b"header", body, copy_below=0)
     body.append(0)
     with of_kind(context, zmq.REQ, "tcp://127.0.0.1:1") as socket:
@@ -411,13 +411,16 @@ def test_a_message_waits_for_room_whole(way: str, context: Any, plain: Any) -> N
 def test_terminating_the_context_ends_a_wait(way: str, kind: int) -> None:
     context = SerializingContext()
 
+    def use(socket: Any) -> None:
+        waiting.set()
+        if kind == zmq.PULL:
+            messages.receive(socket)
+        else:
+            messages.send(socket, b"header", bytes(LARGE), copy_below=0)
+
     def wait() -> None:
         with context.socket(kind) as socket, pytest.raises(zmq.ContextTerminated):
-            waiting.set()
-            if kind == zmq.PULL:
-                messages.receive(socket)
-            else:
-                messages.send(socket, b"header", bytes(LARGE), copy_below=0)
+            use(socket)
 
     waiting = threading.Event()
     with beside(wait):
@@ -473,30 +476,36 @@ def test_a_signal_loses_no_message(name: str, case: str, plain: Any) -> None:
 @native_only
 @pytest.mark.parametrize("case", ["closes_the_socket", "closes_while_it_sends"])
 def test_a_handler_closes_the_socket_that_waits(case: str, plain: Any) -> None:
-    with of_kind(plain, zmq.PUSH) as socket:
-        with Peer(PEERS / "interrupted.py", case, endpoint(socket), **NATIVE) as peer:
-            assert peer.hear() == "ENOTSOCK"
-            assert peer.end() == 0
+    with (
+        of_kind(plain, zmq.PUSH) as socket,
+        Peer(PEERS / "interrupted.py", case, endpoint(socket), **NATIVE) as peer,
+    ):
+        assert peer.hear() == "ENOTSOCK"
+        assert peer.end() == 0
 
 
 @posix
 @native_only
 @pytest.mark.parametrize("case", ["keeps_coming", "keeps_coming_after_close"])
 def test_a_timer_of_the_programs_keeps_no_wait_from_ending(case: str, plain: Any) -> None:
-    with of_kind(plain, zmq.PUSH) as socket:
-        with Peer(PEERS / "interrupted.py", case, endpoint(socket), **NATIVE) as peer:
-            assert 0.05 <= peer.hear() < 4
-            assert peer.end() == 0
+    with (
+        of_kind(plain, zmq.PUSH) as socket,
+        Peer(PEERS / "interrupted.py", case, endpoint(socket), **NATIVE) as peer,
+    ):
+        assert 0.05 <= peer.hear() < 4
+        assert peer.end() == 0
 
 
 @posix
 @native_only
 def test_a_forked_child_cannot_use_the_socket_and_does_not_hang(plain: Any) -> None:
-    with of_kind(plain, zmq.ROUTER) as socket:
-        with Peer(PEERS / "interrupted.py", "forks", endpoint(socket), **NATIVE) as peer:
-            assert peer.hear() == ["ENOTSOCK"] * 4
-            assert peer.hear() == "parent"
-            assert peer.end() == 0
+    with (
+        of_kind(plain, zmq.ROUTER) as socket,
+        Peer(PEERS / "interrupted.py", "forks", endpoint(socket), **NATIVE) as peer,
+    ):
+        assert peer.hear() == ["ENOTSOCK"] * 4
+        assert peer.hear() == "parent"
+        assert peer.end() == 0
 
 
 def check_frame(message: int, image: Any, last: int) -> int:
