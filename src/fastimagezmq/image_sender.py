@@ -273,10 +273,9 @@ class ImageSender(Endpoint):
         does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
         """
         pipeline = self._fiz_pipeline
-        if pipeline is not None and not self._is_strange():
-            self._fiz_closed = True
-            pipeline.end(CLOSE_SECONDS)
-            pipeline.join()
+        if pipeline is not None and not self._fiz_gate.strange:
+            self._fiz_gate.closed = True
+            pipeline.end(CLOSE_SECONDS)  # wakes who waits for room, inside of the gate
         super().close()
 
     def _close_socket(self) -> None:
@@ -285,17 +284,28 @@ class ImageSender(Endpoint):
         else:  # its thread uses the socket, and closes it
             self._fiz_pipeline.end(CLOSE_SECONDS)
 
+    def _close_context(self) -> None:
+        if self._fiz_pipeline is not None:
+            self._fiz_pipeline.join()
+        super()._close_context()
+
     # --- what the above is made of: header, body, message, reply ---------------------
 
-    @exclusive
     def _exchange_image(self, msg: Any, image: Any) -> bytes:
-        socket = self.zmq_socket
-        if not _METHODS.unchanged(socket):
+        gate = self._fiz_gate  # `exclusive`, written out: a small picture would notice
+        try:
+            if not gate.enter():
+                self._refuse()
+            socket = self.zmq_socket
+            if _METHODS.unchanged(socket):
+                header, body = self._packed(msg, image, unchanging=False)
+                self._send(socket, header, body)
+                return self._reply(socket)
             self._send_image_by(socket, msg, image)
             return cast("bytes", socket.recv())
-        header, body = self._packed(msg, image, unchanging=False)
-        self._send(socket, header, body)
-        return self._reply(socket)
+        finally:
+            if gate.leave():
+                self._close_what_was_left()
 
     @exclusive
     def _publish_image(self, msg: Any, image: Any) -> None:
@@ -426,7 +436,7 @@ class ImageSender(Endpoint):
         return answer
 
     def _is_cancelled(self) -> bool:
-        return self._fiz_closed
+        return self._fiz_gate.closed
 
 
 class _Refusals:
@@ -457,7 +467,7 @@ def _close_at_exit() -> None:
 
     What they have sent must have left, or been dropped, before pyzmq lets go of the memory
     that libzmq reads from: it does so in an exit handler of its own, which was registered
-    before this one and therefore runs later. The locks are kept, so that a daemon thread
+    before this one and therefore runs later. The gates are kept, so that a daemon thread
     that sends stands still instead of failing. One that waits in a call is left alone.
     """
     deadline = time.monotonic() + _EXIT_WAIT_SECONDS
@@ -465,14 +475,14 @@ def _close_at_exit() -> None:
         sender
         for sender in [ref() for ref in list(_alive.values())]
         if sender is not None
-        and not sender._is_strange()
-        and sender._fiz_lock.acquire(timeout=max(0, deadline - time.monotonic()))
+        and not sender._fiz_gate.strange
+        and sender._fiz_gate.try_enter(deadline - time.monotonic())
     ]
     for sender in senders:  # all of them first: they linger at the same time
-        sender._fiz_closed = True
+        sender._fiz_gate.closed = True
         sender._close_socket()
     for sender in senders:
-        sender.close()
+        sender._close_context()
 
 
 atexit.register(_close_at_exit)
