@@ -20,10 +20,14 @@ from fastimagezmq.transport import SerializingContext
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The tests try the same examples each time, `make fuzz` ever new ones. A sanitizer may be slow.
+# The tests try the same examples each time, `make fuzz` new ones. A sanitizer may be slow.
 settings.register_profile("tests", max_examples=150, deadline=None, derandomize=True)
 settings.register_profile(
-    "fuzz", max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "fuzz",
+    max_examples=300,
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
 

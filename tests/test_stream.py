@@ -394,7 +394,7 @@ def test_a_child_forked_while_a_thread_receives_is_told(open_pair: Any) -> None:
     sender, hub = open_pair()
     thread = threading.Thread(target=lambda: (hub.recv_image(), hub.send_reply()))
     thread.start()
-    while hub._fiz_user is None:  # until the thread has the hub's lock
+    while not hub._fiz_gate.held:  # until the thread has the hub's lock
         pass
     child = os.fork()
     if child == 0:

@@ -21,6 +21,7 @@ from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
 from .errors import AddressError, CodecError, Error, StateError, WireError
 from .frame import Frame
 from .image_hub import HubStats
+from .image_sender import SenderStats
 from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ImageSender",
     "JpegInfo",
     "Lease",
+    "SenderStats",
     "SerializingContext",
     "SerializingSocket",
     "StateError",

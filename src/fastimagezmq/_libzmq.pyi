@@ -4,7 +4,31 @@ from typing import Any, final
 import zmq
 from typing_extensions import Buffer
 
-__all__ = ["Message", "Methods", "attach", "receive", "release_done", "send", "socket_type"]
+__all__ = [
+    "Gate",
+    "Message",
+    "Methods",
+    "attach",
+    "receive",
+    "release_done",
+    "send",
+    "socket_type",
+]
+
+@final
+class Gate:
+    closed: bool
+    def __init__(self) -> None: ...
+    @property
+    def held(self) -> bool: ...
+    @property
+    def held_here(self) -> bool: ...
+    @property
+    def strange(self) -> bool: ...
+    def claim(self) -> None: ...
+    def enter(self) -> bool: ...
+    def leave(self) -> bool: ...
+    def try_enter(self, timeout: float = 0.0) -> bool: ...
 
 @final
 class Message:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import threading
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import zmq
 
 from .errors import StateError
 from .transport import SerializingContext, SerializingSocket
+from .transport.messages import Gate
 from .transport.sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
@@ -21,21 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "exclusive"]
 
-
-class _Process:
-    """Stands for this process: a forked child has another one."""
-
-
-_process = _Process()
-
-
-def _become_another() -> None:
-    global _process  # noqa: PLW0603
-    _process = _Process()
-
-
-if hasattr(os, "register_at_fork"):  # asking for the process's number takes a system call
-    os.register_at_fork(after_in_child=_become_another)
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
 
@@ -53,19 +36,13 @@ def exclusive(method: _Method) -> _Method:
 
     @functools.wraps(method)
     def turn(self: Endpoint, *args: Any) -> Any:
-        if self._fiz_owner is not _process:
-            self._check_process()
+        gate = self._fiz_gate
         try:
-            with self._fiz_lock:
-                if self._fiz_closed:
-                    self._check_open()
-                self._fiz_user = get_ident()
-                try:
-                    return method(self, *args)
-                finally:
-                    self._fiz_user = None
+            if not gate.enter():
+                self._refuse()
+            return method(self, *args)
         finally:
-            if self._fiz_closed:
+            if gate.leave():
                 self._close_what_was_left()
 
     return cast("_Method", turn)
@@ -80,15 +57,12 @@ class Endpoint:
     will hardly take them for its own.
     """
 
-    _fiz_lock: threading.RLock  # re-entrant, for a signal handler that calls close()
+    _fiz_gate: Gate  # lets in one thread at a time, and its signal handlers
 
     zmq_context: zmq.Context[Any]
     zmq_socket: Any
 
     _fiz_options: Mapping[Any, Any] = {}
-    _fiz_owner: _Process | None = None  # that opened the socket
-    _fiz_user: int | None = None  # the thread that uses the socket now
-    _fiz_closed = False
     _fiz_close_noted = False  # to be completed by the thread that uses the socket
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
@@ -98,32 +72,32 @@ class Endpoint:
         return self
 
     def _prepare(self) -> None:
-        self._fiz_lock = threading.RLock()
+        self._fiz_gate = Gate()
 
     def _open(self, socket_type: int) -> SerializingSocket:
         """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
-        self._fiz_owner = _process
-        self._fiz_closed = False
+        self._fiz_gate.claim()
         self.zmq_context = context = SerializingContext()
         self.zmq_socket = socket = context.socket(socket_type)
         for option, value in self._fiz_options.items():
             _set_option(socket, option, value)
         return socket
 
-    def _is_strange(self) -> bool:
-        """Tell whether the socket was opened by the process that this one was forked from."""
-        return self._fiz_owner is not None and self._fiz_owner is not _process
-
     def _check_process(self) -> None:
-        # Before the lock is taken: a thread of the parent's may hold it for ever here.
-        if self._is_strange():
+        # Before the gate is tried: a thread of the parent's may be inside for ever here.
+        if self._fiz_gate.strange:
             raise self._state_error(
                 "was opened by the process that this one was forked from: open a new one here"
             )
 
     def _check_open(self) -> None:
-        if self._fiz_closed:
+        if self._fiz_gate.closed:
             raise self._state_error("is closed")
+
+    def _refuse(self) -> NoReturn:
+        """Say why the gate is not open."""
+        self._check_process()
+        raise self._state_error("is closed")
 
     def _state_error(self, problem: str) -> StateError:
         return StateError(zmq.ENOTSOCK, f"this {type(self).__name__} {problem}")
@@ -135,30 +109,32 @@ class Endpoint:
         kept. Sockets that the program made from ``zmq_context`` are closed too. A second
         call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
         """
-        self._fiz_closed = True
-        if self._is_strange():
+        gate = self._fiz_gate
+        gate.closed = True
+        if gate.strange:
             return  # the sockets are the parent process's
-        if self._fiz_user == threading.get_ident():
+        if gate.held_here:
             self._fiz_close_noted = True
             return
-        if self._fiz_lock.acquire(blocking=False):
+        if gate.try_enter():
             try:
                 self._close_socket()
             finally:
-                self._fiz_lock.release()
+                gate.leave()
         self._close_context()
 
     def _close_what_was_left(self) -> None:
-        """Close the socket that a ``close()`` found in use; called after the lock was released.
+        """Close the socket that a ``close()`` found in use; called outside of the gate.
 
-        ``close()`` sets its mark before it tries the lock, so one of the two sees the other.
+        ``close()`` sets its mark before it tries the gate, so one of the two sees the other.
         """
-        if self._fiz_lock.acquire(blocking=False):
+        gate = self._fiz_gate
+        if gate.try_enter():
             try:
                 self._close_socket()
                 noted = self._fiz_close_noted
             finally:
-                self._fiz_lock.release()
+                gate.leave()
             if noted:
                 self._close_context()
 
@@ -188,7 +164,7 @@ class Endpoint:
     def __del__(self) -> None:
         # Dropped without close(). At interpreter exit pieces may be gone already.
         with contextlib.suppress(Exception):
-            if not self._fiz_closed:
+            if not self._fiz_gate.closed:
                 self.close()
 
 

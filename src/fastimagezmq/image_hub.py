@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from . import _codec, wire
 from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
+from .throttle import Throttle
 from .transport import SerializingSocket, messages, waiting
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ __all__ = ["HubStats", "ImageHub"]
 _T = TypeVar("_T")
 
 logger = logging.getLogger("fastimagezmq")
-
-_WARNING_INTERVAL_SECONDS = 60.0
-_WARNED_PEERS = 256
 
 
 @dataclass(frozen=True)
@@ -82,6 +79,7 @@ class ImageHub(Endpoint):
     _fiz_received = 0
     _fiz_malformed = 0
     _fiz_answered_for_program = False
+    _fiz_warnings: Throttle
 
     def __init__(
         self,
@@ -119,6 +117,7 @@ class ImageHub(Endpoint):
     def _prepare(self) -> None:
         super()._prepare()
         self._addresses_asked = deque()
+        self._fiz_warnings = Throttle()
 
     def init_reqrep(self, address: str) -> None:
         """Open a REP socket bound to ``address``. Subclasses may override this."""
@@ -148,14 +147,14 @@ class ImageHub(Endpoint):
         # whoever has the socket now, or next, connects it.
         try:
             while not asked.done():
-                if self._fiz_lock.acquire(timeout=0.01):
+                if self._fiz_gate.try_enter(0.01):
                     try:
                         self._check_open()
                         self._connect_asked()
                     finally:
-                        self._fiz_lock.release()
+                        self._fiz_gate.leave()
         finally:
-            if self._fiz_closed:
+            if self._fiz_gate.closed:
                 self._close_what_was_left()
         asked.result()
 
@@ -259,25 +258,31 @@ class ImageHub(Endpoint):
     def _parse(self, parts: list[Any]) -> Frame:
         return wire.parse_frame(parts, max_bytes=self._fiz_max_bytes, decode=self._fiz_decode)
 
-    @exclusive
     def _receive(self, parse: Callable[[list[Any]], _T]) -> _T:
         """Return the next message that ``parse`` takes; the others are dealt with."""
-        socket = self.zmq_socket
-        self._fiz_answered_for_program = False
-        if self._addresses_asked:
-            self._connect_asked()
-        while True:
-            parts = self._receive_parts(socket)
-            try:
-                result = parse(parts)
-            except (WireError, CodecError, MemoryError) as error:
-                self._reject(socket, error, parts[0])
-                if self._fiz_raises:
-                    self._fiz_answered_for_program = True
-                    raise
-            else:
-                self._fiz_received += 1
-                return result
+        gate = self._fiz_gate  # `exclusive`, written out: a small picture would notice
+        try:
+            if not gate.enter():
+                self._refuse()
+            socket = self.zmq_socket
+            self._fiz_answered_for_program = False
+            if self._addresses_asked:
+                self._connect_asked()
+            while True:
+                parts = self._receive_parts(socket)
+                try:
+                    result = parse(parts)
+                except (WireError, CodecError, MemoryError) as error:
+                    self._reject(socket, error, parts[0])
+                    if self._fiz_raises:
+                        self._fiz_answered_for_program = True
+                        raise
+                else:
+                    self._fiz_received += 1
+                    return result
+        finally:
+            if gate.leave():
+                self._close_what_was_left()
 
     def _receive_parts(self, socket: SerializingSocket) -> list[Any]:
         try:
@@ -298,7 +303,7 @@ class ImageHub(Endpoint):
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
-        return self._fiz_closed
+        return self._fiz_gate.closed
 
     def _connect_asked(self) -> None:
         """Connect what ``connect`` was asked for; only by the thread that has the lock."""
@@ -325,7 +330,7 @@ class ImageHub(Endpoint):
             peer = str(part.get("Peer-Address"))
         except (zmq.ZMQError, AttributeError):
             peer = "an unknown address"
-        if self._warnings_due(peer):
+        if self._fiz_warnings.due(peer):
             # As text: a record that is kept would keep the error's traceback, and so the frames.
             logger.warning(
                 "fastimagezmq: skipped a malformed message from %s: %s (more of them within a"
@@ -333,18 +338,6 @@ class ImageHub(Endpoint):
                 peer,
                 reason,
             )
-
-    def _warnings_due(self, peer: str) -> bool:
-        """Tell whether to warn of this peer (again): once a minute, for so many peers."""
-        warned: dict[str, float] = self.__dict__.setdefault("_fiz_warned", {})
-        now = time.monotonic()
-        if now - warned.get(peer, -_WARNING_INTERVAL_SECONDS) < _WARNING_INTERVAL_SECONDS:
-            return False
-        warned.pop(peer, None)
-        warned[peer] = now  # last in order: the first is the one warned of longest ago
-        if len(warned) > _WARNED_PEERS:
-            del warned[next(iter(warned))]
-        return True
 
 
 # A socket on which these are overridden is the program's own: it does the framing.

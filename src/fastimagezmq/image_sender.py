@@ -6,6 +6,7 @@ import atexit
 import logging
 import time
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,18 +17,34 @@ from . import wire
 from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
+from .throttle import Throttle
 from .transport import SerializingSocket, bodies, messages, waiting
+from .transport.pipeline import WHEN_FULL, Pipeline
+from .transport.sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
-__all__ = ["ImageSender"]
+__all__ = ["ImageSender", "SenderStats"]
 
 logger = logging.getLogger("fastimagezmq")
 
-_WARNING_INTERVAL_SECONDS = 60.0
+
+@dataclass(frozen=True)
+class SenderStats:
+    """What became of the frames that a sender was given."""
+
+    sent: int
+    """Frames handed to ZeroMQ."""
+    acknowledged: int
+    """Frames that the hub has answered (REQ/REP)."""
+    dropped: int
+    """Frames that found no room, with ``in_flight`` above 1, or were not sent when it closed."""
+    waiting: int
+    """Frames given and not yet answered, with ``in_flight`` above 1."""
 
 
 class ImageSender(Endpoint):
@@ -45,10 +62,17 @@ class ImageSender(Endpoint):
             "RGBX", "GRAY" or "YUV420"; or picamera2's names with its meaning: "RGB888",
             "BGR888", "XRGB8888", "XBGR8888". For JPEG only: raw pixels go as they are.
         threads: how many threads encode a JPEG at most; 0 is as many as help.
+        in_flight: REQ/REP: how many frames may be sent and not yet answered. Above 1,
+            ``send_image`` and ``send_jpg`` return None at once, JPEG is encoded on a thread
+            of the sender's, ``replies`` gives the hub's answers and ``flush`` waits for them.
+        when_full: what a send does with ``in_flight`` frames on their way: "block" waits for
+            the first answer, "drop_newest" drops the frame given, "drop_oldest" the oldest
+            that has not been sent yet.
         copy: a PUB sender copies an array before ``send_image`` returns, since the program
             may reuse it. False promises that it will not be touched until it has left. A
-            REQ sender waits for the reply and does not copy; after an interrupt or
-            ``zmq.Again`` the frame may still be waiting to leave, so leave its array alone.
+            REQ sender waits for the reply and does not copy, unless ``in_flight`` is above 1;
+            after an interrupt or ``zmq.Again`` the frame may still be waiting to leave, so
+            leave its array alone.
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
@@ -70,12 +94,17 @@ class ImageSender(Endpoint):
     _fiz_stamp = False
     _fiz_reqrep = True
     _fiz_sequence = 0
+    _fiz_answered = 0
     # The last header of raw pixels, and what it was made of: most streams repeat it for ever.
     _fiz_known: tuple[Any, Any, Any, bytes] = (None, None, None, b"")
-    _fiz_warned: float | None = None  # when a refused frame was last told of, monotonic
+    _fiz_refusals: _Refusals
+    _fiz_window = 1
+    _fiz_when_full = "block"
+    _fiz_pipeline: Pipeline | None = None  # with more than one frame in flight
 
     def _prepare(self) -> None:
         super()._prepare()
+        self._fiz_refusals = _Refusals()
         # By identity: a program's subclass may have an equality of its own, and no hash.
         key = id(self)
         _alive[key] = weakref.ref(self, lambda _: _alive.pop(key, None))
@@ -89,6 +118,8 @@ class ImageSender(Endpoint):
         subsampling: str = "420",
         colorspace: str = "BGR",
         threads: int = 0,
+        in_flight: int = 1,
+        when_full: str = "block",
         copy: bool = True,
         stamp: bool = False,
         sndhwm: int | None = None,
@@ -96,6 +127,9 @@ class ImageSender(Endpoint):
     ) -> None:
         self._fiz_encoding = Encoding(jpeg, subsampling, colorspace, threads)
         self._fiz_encoding.check()
+        _check_flight(in_flight, when_full, REQ_REP)
+        self._fiz_window = in_flight
+        self._fiz_when_full = when_full
         self._fiz_copy = copy
         self._fiz_stamp = stamp
         self._fiz_options = dict(options or {})
@@ -107,14 +141,19 @@ class ImageSender(Endpoint):
                 self.init_reqrep(connect_to)
             else:
                 self.init_pubsub(connect_to)
+            if in_flight > 1:
+                self._start_pipeline()
         except BaseException:
             self.close()
             raise
 
     def init_reqrep(self, address: str) -> None:
-        """Open a REQ socket connected to ``address``. Subclasses may override this."""
+        """Open a REQ socket connected to ``address``. Subclasses may override this.
+
+        With ``in_flight`` above 1 it is a DEALER socket, which speaks as a REQ socket does.
+        """
         self._fiz_reqrep = True
-        self._open(zmq.REQ).connect(address)
+        self._open(zmq.DEALER if self._fiz_window > 1 else zmq.REQ).connect(address)
 
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
@@ -143,8 +182,11 @@ class ImageSender(Endpoint):
         send = self.send_image_reqrep if self._fiz_reqrep else self.send_image_pubsub
         return send(msg, image)
 
-    def send_image_reqrep(self, msg: Any, image: Any) -> bytes:
+    def send_image_reqrep(self, msg: Any, image: Any) -> bytes | None:
         """Send as ``send_image`` does, and wait for the reply."""
+        if self._fiz_pipeline is not None:
+            self._enqueue_image(self._fiz_pipeline, msg, image)
+            return None
         return self._exchange_image(msg, image)
 
     def send_image_pubsub(self, msg: Any, image: Any) -> None:
@@ -168,25 +210,102 @@ class ImageSender(Endpoint):
         send = self.send_jpg_reqrep if self._fiz_reqrep else self.send_jpg_pubsub
         return send(msg, jpg_buffer)
 
-    def send_jpg_reqrep(self, msg: Any, jpg_buffer: Buffer) -> bytes:
+    def send_jpg_reqrep(self, msg: Any, jpg_buffer: Buffer) -> bytes | None:
         """Send as ``send_jpg`` does, and wait for the reply."""
+        if self._fiz_pipeline is not None:
+            self._enqueue_jpg(self._fiz_pipeline, msg, jpg_buffer)
+            return None
         return self._exchange_jpg(msg, jpg_buffer)
 
     def send_jpg_pubsub(self, msg: Any, jpg_buffer: Buffer) -> None:
         """Send as ``send_jpg`` does, without waiting."""
         self._publish_jpg(msg, jpg_buffer)
 
+    def replies(self) -> list[bytes]:
+        """Return the hub's replies since the last call, in the order of the frames.
+
+        With ``in_flight`` above 1; else ``send_image`` and ``send_jpg`` return them. Of
+        replies that are not asked for the newest 1000 are kept.
+        """
+        self._check_process()
+        return [] if self._fiz_pipeline is None else self._fiz_pipeline.replies()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until the hub has answered every frame that was given.
+
+        Args:
+            timeout: seconds to wait at most; None: for ever.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            StateError: closed.
+            zmq.ContextTerminated: closed meanwhile.
+        """
+        self._check_process()
+        self._check_open()
+        return True if self._fiz_pipeline is None else self._fiz_pipeline.flush(timeout)
+
+    def stats(self) -> SenderStats:
+        """Return what became of the frames that were given."""
+        if self._fiz_pipeline is None:
+            return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0)
+        counts = self._fiz_pipeline.counts()
+        return SenderStats(counts.sent, counts.acknowledged, counts.dropped, counts.waiting)
+
+    def lease(self, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+        """Return an array from the pool to write a frame into, which is sent without a copy.
+
+        Sending gives it away: do not write to it again, take a new one for the next frame.
+        Its memory is used again when the hub has it and nobody holds the array any more.
+
+        Args:
+            shape: as of any array.
+            dtype: as of any array.
+        """
+        return bodies.lend_array(shape, dtype)
+
+    def close(self) -> None:
+        """Close the socket and its context, within a second whatever the peer does.
+
+        What can be delivered in that time is, also frames still in flight. A second call
+        does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
+        """
+        pipeline = self._fiz_pipeline
+        if pipeline is not None and not self._fiz_gate.strange:
+            self._fiz_gate.closed = True
+            pipeline.end(CLOSE_SECONDS)  # wakes who waits for room, inside of the gate
+        super().close()
+
+    def _close_socket(self) -> None:
+        if self._fiz_pipeline is None:
+            super()._close_socket()
+        else:  # its thread uses the socket, and closes it
+            self._fiz_pipeline.end(CLOSE_SECONDS)
+
+    def _close_context(self) -> None:
+        if self._fiz_pipeline is not None:
+            self._fiz_pipeline.join()
+        super()._close_context()
+
     # --- what the above is made of: header, body, message, reply ---------------------
 
-    @exclusive
     def _exchange_image(self, msg: Any, image: Any) -> bytes:
-        socket = self.zmq_socket
-        if not _METHODS.unchanged(socket):
+        gate = self._fiz_gate  # `exclusive`, written out: a small picture would notice
+        try:
+            if not gate.enter():
+                self._refuse()
+            socket = self.zmq_socket
+            if _METHODS.unchanged(socket):
+                header, body = self._packed(msg, image, unchanging=False)
+                self._send(socket, header, body)
+                return self._reply(socket)
             self._send_image_by(socket, msg, image)
             return cast("bytes", socket.recv())
-        header, body = self._packed(msg, image, unchanging=False)
-        self._send(socket, header, body)
-        return self._reply(socket)
+        finally:
+            if gate.leave():
+                self._close_what_was_left()
 
     @exclusive
     def _publish_image(self, msg: Any, image: Any) -> None:
@@ -196,6 +315,45 @@ class ImageSender(Endpoint):
             return
         header, body = self._packed(msg, image, unchanging=self._fiz_copy)
         self._send(socket, header, body)
+
+    @exclusive
+    def _enqueue_image(self, pipeline: Pipeline, msg: Any, image: Any) -> None:
+        encoding = self._fiz_encoding
+        image = encoding.checked(image)
+        header = encoding.header(msg, image, *self._stamps())
+        if encoding.jpeg is not None:
+            encoding.job(image)  # refuses an array that does not fit, before it is counted
+        self._fiz_sequence += 1
+        if not pipeline.make_room():
+            return
+        if self._fiz_copy:
+            image = encoding.kept(image)
+        if encoding.jpeg is not None:
+            pipeline.put(header, encoding.job(image))
+        else:
+            body = bodies.of_array(image)
+            pipeline.put(header, lambda: body)
+
+    @exclusive
+    def _enqueue_jpg(self, pipeline: Pipeline, msg: Any, jpg_buffer: Buffer) -> None:
+        header = wire.blob_header(msg, None, *self._stamps())
+        bodies.checked_blob(jpg_buffer)
+        self._fiz_sequence += 1
+        if not pipeline.make_room():
+            return
+        body = bodies.kept_blob(jpg_buffer) if self._fiz_copy else bodies.of_blob(jpg_buffer)
+        pipeline.put(header, lambda: body)
+
+    def _start_pipeline(self) -> None:
+        socket = self.zmq_socket
+        if not _METHODS.unchanged(socket) or socket.type != zmq.DEALER:
+            raise ValueError(
+                f"in_flight={self._fiz_window} needs the socket that ImageSender.init_reqrep"
+                " opens, and this class opens another: leave in_flight out"
+            )
+        self._fiz_pipeline = Pipeline(
+            socket, self._fiz_window, self._fiz_when_full, self._fiz_refusals.look_at
+        )
 
     @exclusive
     def _exchange_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes:
@@ -273,19 +431,23 @@ class ImageSender(Endpoint):
                 socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
             )
         answer: bytes = parts[0].bytes
-        if answer.startswith(wire.ERROR_REPLY):
-            self._warn_of_refusal(answer)
+        self._fiz_answered += 1
+        self._fiz_refusals.look_at(answer)
         return answer
 
     def _is_cancelled(self) -> bool:
-        return self._fiz_closed
+        return self._fiz_gate.closed
 
-    def _warn_of_refusal(self, answer: bytes) -> None:
-        """Say, once a minute at most, what programs that ignore replies would never see."""
-        now = time.monotonic()
-        if self._fiz_warned is None or now - self._fiz_warned >= _WARNING_INTERVAL_SECONDS:
-            self._fiz_warned = now
-            reason = answer[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
+
+class _Refusals:
+    """Says, once a minute at most, what programs that ignore replies would never see."""
+
+    def __init__(self) -> None:
+        self._warnings = Throttle()
+
+    def look_at(self, reply: bytes) -> None:
+        if reply.startswith(wire.ERROR_REPLY) and self._warnings.due():
+            reason = reply[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
             logger.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
 
 
@@ -305,7 +467,7 @@ def _close_at_exit() -> None:
 
     What they have sent must have left, or been dropped, before pyzmq lets go of the memory
     that libzmq reads from: it does so in an exit handler of its own, which was registered
-    before this one and therefore runs later. The locks are kept, so that a daemon thread
+    before this one and therefore runs later. The gates are kept, so that a daemon thread
     that sends stands still instead of failing. One that waits in a call is left alone.
     """
     deadline = time.monotonic() + _EXIT_WAIT_SECONDS
@@ -313,14 +475,34 @@ def _close_at_exit() -> None:
         sender
         for sender in [ref() for ref in list(_alive.values())]
         if sender is not None
-        and not sender._is_strange()
-        and sender._fiz_lock.acquire(timeout=max(0, deadline - time.monotonic()))
+        and not sender._fiz_gate.strange
+        and sender._fiz_gate.try_enter(deadline - time.monotonic())
     ]
     for sender in senders:  # all of them first: they linger at the same time
-        sender._fiz_closed = True
+        sender._fiz_gate.closed = True
         sender._close_socket()
     for sender in senders:
-        sender.close()
+        sender._close_context()
 
 
 atexit.register(_close_at_exit)
+
+
+def _check_flight(in_flight: Any, when_full: Any, reqrep: Any) -> None:
+    """Refuse options that are wrong or do not combine.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    if isinstance(in_flight, bool) or not isinstance(in_flight, int) or in_flight < 1:
+        raise ValueError(f"in_flight={in_flight!r}: give a number of frames, 1 or more")
+    if when_full not in WHEN_FULL:
+        known = ", ".join(map(repr, WHEN_FULL))
+        raise ValueError(f"when_full={when_full!r} is none of {known}")
+    if in_flight > 1 and reqrep != True:  # noqa: E712 (imageZMQ's own comparison)
+        raise ValueError(
+            "a PUB sender (REQ_REP=False) waits for nothing, so nothing is in flight: leave out"
+            f" {in_flight=}"
+        )
+    if in_flight == 1 and when_full != "block":
+        raise ValueError(f"{when_full=} is for more than one frame in flight: add in_flight=4")

@@ -9,6 +9,8 @@ block when the caller may touch it before it has left.
 
 from __future__ import annotations
 
+import math
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from .. import _codec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
     from ..wire import BytesLike
 
@@ -28,6 +30,7 @@ __all__ = [
     "kept_array",
     "kept_blob",
     "leased_copy",
+    "lend_array",
     "of_array",
     "of_blob",
 ]
@@ -146,13 +149,27 @@ def is_immutable(body: Any) -> bool:
         if isinstance(body, bytes):
             return True
         if isinstance(body, _codec.Lease):
-            return body.readonly
+            return body.readonly or body in _lent
         if isinstance(body, np.ndarray):
             body = body.base
         elif isinstance(body, memoryview):
             body = body.obj
         else:
             return False
+
+
+_lent: weakref.WeakSet[_codec.Lease] = weakref.WeakSet()
+
+
+def lend_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Return an array over a leased block, which its holder will not write to once it is sent.
+
+    Its contents are undefined.
+    """
+    array_dtype = np.dtype(dtype)
+    block = _codec.lease(math.prod(shape) * array_dtype.itemsize)
+    _lent.add(block)
+    return np.ndarray(shape, array_dtype, buffer=memoryview(block))
 
 
 def leased_copy(source: Any) -> _codec.Lease:

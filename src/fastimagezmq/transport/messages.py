@@ -17,7 +17,7 @@ import zmq
 from zmq.backend import Socket as _BackendSocket
 
 from .. import _libzmq
-from .._libzmq import Methods
+from .._libzmq import Gate, Methods
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL",
+    "Gate",
     "Methods",
     "Part",
     "Way",

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from .sockets import SerializingSocket
 
-__all__ = ["FIRST_WARNING_SECONDS", "NEXT_WARNING_SECONDS", "SLICE_MS", "receive", "send"]
+__all__ = [
+    "FIRST_WARNING_SECONDS",
+    "NEXT_WARNING_SECONDS",
+    "SLICE_MS",
+    "Patience",
+    "receive",
+    "send",
+]
 
 logger = logging.getLogger("fastimagezmq")
 
@@ -52,7 +59,7 @@ def receive(
             was cancelled.
     """
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
-    patience = _Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
+    patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
     while True:
         parts = messages.receive(socket, patience.next_slice_ms(limit_ms))
         if parts is not None:
@@ -65,28 +72,35 @@ def send(
     body: Buffer,
     *,
     copy_below: int,
+    delimited: bool = False,
+    limit_ms: int | None = None,
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
     """Send a message that was not taken at once; warn while nobody takes it, as ``receive``.
+
+    ``limit_ms`` is used in place of the socket's SNDTIMEO; below 0 is for ever.
 
     Raises:
         zmq.Again: nobody took it within SNDTIMEO. Nothing has been sent, then or when
             another exception is raised.
         zmq.ContextTerminated: as ``receive``.
     """
-    limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
+    if limit_ms is None:
+        limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
     if limit_ms == 0:
         raise zmq.Again
-    patience = _Patience(endpoints, int(socket.type), cancelled, waited_ms=0)
+    patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=0)
     while True:
         if socket.poll(patience.next_slice_ms(limit_ms), zmq.POLLOUT):
             with contextlib.suppress(zmq.Again):
-                messages.send(socket, header, body, _DONTWAIT, copy_below=copy_below)
+                messages.send(
+                    socket, header, body, _DONTWAIT, copy_below=copy_below, delimited=delimited
+                )
                 return
 
 
-class _Patience:
+class Patience:
     """What happens between the slices of one long wait."""
 
     def __init__(

@@ -1,0 +1,315 @@
+"""Frames in flight: a thread that sends ahead of the hub's replies, to any REP hub.
+
+A DEALER socket that puts an empty part before each message looks to a REP socket like a
+REQ socket, but need not wait for a reply before it sends again. The hub takes the messages
+one by one and answers in their order, so the replies need no numbers.
+
+One thread, which alone touches the socket, takes frames from a queue, encodes, sends, and
+collects the replies. Everything that it shares with the program's threads is guarded by one
+condition, which is notified whenever a frame is acknowledged, dropped or failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket as sockets
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import zmq
+
+from . import bodies, messages, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..wire import BytesLike
+    from .sockets import SerializingSocket
+
+__all__ = ["REPLIES_KEPT", "WHEN_FULL", "Counts", "Pipeline"]
+
+logger = logging.getLogger("fastimagezmq")
+
+WHEN_FULL = ("block", "drop_oldest", "drop_newest")
+
+REPLIES_KEPT = 1000
+"""Of replies that nobody asks for only the newest are kept, so many."""
+
+_DONTWAIT = int(zmq.DONTWAIT)
+
+
+class Counts(NamedTuple):
+    """What became of the frames given so far."""
+
+    sent: int
+    acknowledged: int
+    dropped: int
+    waiting: int
+
+
+class _Job(NamedTuple):
+    header: bytes
+    make_body: Callable[[], BytesLike]
+
+
+class Pipeline:
+    """Sends frames in order, with up to ``window`` of them not yet acknowledged.
+
+    Args:
+        socket: a connected DEALER, which is this object's from now on.
+        window: how many frames may be waiting, under way or at the hub.
+        when_full: "block" waits for room; "drop_newest" drops the frame that finds none;
+            "drop_oldest" drops the oldest frame that still waits, and lets one wait when
+            all of the window is at the hub already.
+        on_reply: called with each reply, on the pipeline's thread.
+    """
+
+    def __init__(
+        self,
+        socket: SerializingSocket,
+        window: int,
+        when_full: str,
+        on_reply: Callable[[bytes], None],
+    ) -> None:
+        self._socket = socket
+        self._window = window
+        self._when_full = when_full
+        self._on_reply = on_reply
+        limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
+        self._patience_for_room = None if limit_ms < 0 else limit_ms / 1000
+        self._endpoints = socket.endpoints
+        self._changed = threading.Condition()
+        # All of it guarded by _changed.
+        self._waiting: deque[_Job] = deque()
+        self._underway = 0  # taken from _waiting, and not acknowledged
+        self._replies: deque[bytes] = deque(maxlen=REPLIES_KEPT)
+        self._failures: deque[Exception] = deque()
+        self._sent = self._acknowledged = self._dropped = 0
+        self._resting = False  # the thread must be woken to see a change
+        self._deadline: float | None = None  # monotonic; set when it is to end
+        self._ended = False
+        self._wakes, self._woken = sockets.socketpair()
+        self._woken.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="fastimagezmq-send", daemon=True)
+        self._thread.start()
+
+    # --- for the program's threads ----------------------------------------------------
+
+    def make_room(self) -> bool:
+        """Wait or drop, as ``when_full`` says; False: the new frame is the one dropped.
+
+        Raises:
+            zmq.Again: the socket's SNDTIMEO, as it was at the beginning, has passed.
+            zmq.ContextTerminated: the pipeline is being closed.
+            Exception: an earlier frame could not be encoded or sent; it is lost.
+        """
+        with self._changed:
+            self._check()
+            if len(self._waiting) + self._underway < self._window:
+                return True
+            if self._when_full == "drop_newest":
+                self._dropped += 1
+                return False
+            if self._when_full == "drop_oldest":
+                if self._waiting:
+                    self._waiting.popleft()
+                    self._dropped += 1
+                return True
+            if not self._changed.wait_for(self._has_room, self._patience_for_room):
+                raise zmq.Again
+            self._check()
+            return True
+
+    def put(self, header: bytes, make_body: Callable[[], BytesLike]) -> None:
+        """Take a frame, for which ``make_room`` has made room; ``make_body`` runs later.
+
+        Raises:
+            zmq.ContextTerminated: the pipeline is being closed.
+        """
+        with self._changed:
+            self._check()
+            self._waiting.append(_Job(header, make_body))
+            self._wake()
+
+    def replies(self) -> list[bytes]:
+        """Return the replies that came since the last call, in the order of their frames."""
+        with self._changed:
+            replies = list(self._replies)
+            self._replies.clear()
+            return replies
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until every frame is acknowledged; False when ``timeout`` seconds are over.
+
+        Raises:
+            zmq.ContextTerminated: the pipeline is being closed.
+            Exception: a frame could not be encoded or sent; it is lost.
+        """
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: (not self._waiting and not self._underway) or self._is_over(), timeout
+            )
+            self._check()
+            return done
+
+    def counts(self) -> Counts:
+        """Return what became of the frames."""
+        with self._changed:
+            left = len(self._waiting) + self._underway
+            return Counts(self._sent, self._acknowledged, self._dropped, left)
+
+    def end(self, seconds: float) -> None:
+        """Let the thread go on for ``seconds`` at most with what it was given, then end."""
+        with self._changed:
+            if self._deadline is None:
+                self._deadline = time.monotonic() + seconds
+            self._changed.notify_all()
+            self._wake()
+
+    def join(self) -> None:
+        """Wait for the end, after ``end``."""
+        if self._deadline is not None and threading.current_thread() is not self._thread:
+            # It may be in the middle of a large picture.
+            self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) + self._underway < self._window or self._is_over()
+
+    def _is_over(self) -> bool:
+        return self._ended or self._deadline is not None or bool(self._failures)
+
+    def _check(self) -> None:
+        if self._failures:
+            raise self._failures.popleft()
+        if self._is_over():
+            raise zmq.ContextTerminated
+
+    def _wake(self) -> None:
+        if self._resting and not self._ended:
+            self._resting = False
+            self._wakes.send(b"w")
+
+    # --- the thread ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with contextlib.suppress(zmq.ContextTerminated):
+                self._work()
+        except Exception as error:
+            with self._changed:
+                self._failures.append(error)
+        finally:
+            with self._changed:
+                self._ended = True
+                self._dropped += len(self._waiting)
+                self._waiting.clear()
+                self._changed.notify_all()
+            self._socket.close(0 if self._is_late() else None)  # it has lingered enough
+            self._wakes.close()
+            self._woken.close()
+
+    def _work(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._woken, zmq.POLLIN)
+        patience = self._new_patience(0)
+        while True:
+            if self._collect():
+                patience = self._new_patience(0)
+            job = self._next_job()
+            if job is not None:
+                self._deliver(job)
+                continue
+            if not self._may_rest():
+                return
+            if not poller.poll(self._rest_ms()):
+                patience = self._waited(patience)
+            with contextlib.suppress(BlockingIOError):
+                self._woken.recv(64)
+
+    def _collect(self) -> bool:
+        """Take the replies that are here; tell whether there was any."""
+        came = False
+        while (parts := messages.receive(self._socket, 0)) is not None:
+            came = True
+            reply = parts[-1].bytes  # after the delimiter
+            self._on_reply(reply)
+            with self._changed:
+                self._replies.append(reply)
+                self._acknowledged += 1
+                self._underway -= 1
+                self._changed.notify_all()
+        return came
+
+    def _next_job(self) -> _Job | None:
+        with self._changed:
+            if not self._waiting or self._underway >= self._window or self._is_late():
+                return None
+            self._underway += 1
+            return self._waiting.popleft()
+
+    def _deliver(self, job: _Job) -> None:
+        try:
+            body = job.make_body()
+        except Exception as error:
+            with self._changed:
+                self._underway -= 1
+                self._failures.append(error)
+                self._changed.notify_all()
+            return
+        try:
+            messages.send(
+                self._socket,
+                job.header,
+                body,
+                _DONTWAIT,
+                copy_below=bodies.COPY_BELOW,
+                delimited=True,
+            )
+        except zmq.Again:
+            waiting.send(
+                self._socket,
+                job.header,
+                body,
+                copy_below=bodies.COPY_BELOW,
+                delimited=True,
+                limit_ms=-1,
+                endpoints=self._endpoints,
+                cancelled=self._is_late,
+            )
+        with self._changed:
+            self._sent += 1
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _may_rest(self) -> bool:
+        """Note that the thread is about to rest; False: it has nothing to stay for."""
+        with self._changed:
+            idle = not self._waiting and not self._underway
+            if self._is_late() or (self._deadline is not None and idle):
+                return False
+            self._resting = not self._waiting or self._underway >= self._window
+            return True
+
+    def _rest_ms(self) -> int | None:
+        with self._changed:
+            if not self._resting:
+                return 0  # a frame came in the meantime
+            if self._deadline is not None:
+                return max(0, int((self._deadline - time.monotonic()) * 1000)) + 1
+            return waiting.SLICE_MS if self._underway else None
+
+    def _new_patience(self, waited_ms: int) -> waiting.Patience:
+        # A DEALER that speaks to a REP hub has what a REQ socket has to be told of.
+        return waiting.Patience(self._endpoints, zmq.REQ, lambda: False, waited_ms=waited_ms)
+
+    def _waited(self, patience: waiting.Patience) -> waiting.Patience:
+        """Warn, if a reply is due, after a slice in which nothing happened."""
+        if not self._underway:
+            return self._new_patience(0)
+        patience.next_slice_ms(-1)
+        return patience
