@@ -22,7 +22,6 @@ from .._libzmq import Gate, Methods
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from .sockets import SerializingSocket
 
 __all__ = [
     "ALL",
@@ -82,7 +81,7 @@ def _attached() -> Way:
 way = _attached()
 
 
-def reaches(socket: SerializingSocket) -> bool:
+def reaches(socket: zmq.Socket[Any]) -> bool:
     """Tell whether the functions found work on this socket: whether they see its type."""
     try:
         return way.native and _libzmq.socket_type(socket) == socket.type
@@ -91,7 +90,7 @@ def reaches(socket: SerializingSocket) -> bool:
 
 
 def send(
-    socket: SerializingSocket,
+    socket: zmq.Socket[Any],
     header: bytes,
     body: Buffer | None,
     flags: int = 0,
@@ -148,7 +147,7 @@ def send_by_pyzmq(
         raise
 
 
-def receive(socket: SerializingSocket, slice_ms: int = -1, flags: int = 0) -> list[Any] | None:
+def receive(socket: zmq.Socket[Any], slice_ms: int = -1, flags: int = 0) -> list[Any] | None:
     """Wait for a message and take it whole; its first three parts are kept.
 
     Args:
