@@ -49,7 +49,7 @@ def counted(arguments: argparse.Namespace, library: str, end: str, frames: int) 
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "-q"]
         environment = os.environ | {"PYTHONHASHSEED": "0"}
         ends = {
-            name: subprocess.Popen(  # noqa: S603
+            name: subprocess.Popen(
                 [*(valgrind if name == end else []), *program, "--end", name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
