@@ -8,11 +8,11 @@ __all__ = [
     "Gate",
     "Message",
     "Methods",
+    "Port",
     "attach",
     "receive",
     "release_done",
     "send",
-    "socket_type",
 ]
 
 @final
@@ -47,19 +47,23 @@ class Message:
 @final
 class Methods:
     def __init__(self, kind: type, *names: str) -> None: ...
-    def unchanged(self, thing: Any) -> bool: ...
+    def kept_by(self, socket: zmq.Socket[Any]) -> bool: ...
+    def unchanged(self, port: Port) -> bool: ...
+
+@final
+class Port:
+    overridden: bool
+    def __init__(self, socket: zmq.Socket[Any]) -> None: ...
+    def close(self) -> None: ...
 
 def attach(path: str) -> tuple[int, int, int]: ...
-def receive(
-    socket: zmq.Socket[Any], slice_ms: int = -1, flags: int = 0
-) -> list[Message] | None: ...
+def receive(port: Port, slice_ms: int = -1, flags: int = 0) -> list[Message] | None: ...
 def release_done() -> None: ...
 def send(
-    socket: zmq.Socket[Any],
+    port: Port,
     header: bytes,
     body: Buffer | None,
     copy_below: int,
     flags: int = 0,
     delimited: bool = False,
 ) -> None: ...
-def socket_type(socket: zmq.Socket[Any]) -> int: ...

@@ -1,8 +1,8 @@
 # cython: freethreading_compatible=True, binding=True, embedsignature=False
 """Whole messages through pyzmq's own libzmq, without the GIL: a thin layer over ``native/``.
 
-The functions take pyzmq's socket objects and call libzmq on the handles inside. Mixing
-them with pyzmq's own calls on the same socket is fine. `attach` comes first.
+The functions take a `Port`, which is a pyzmq socket as libzmq knows it. Mixing them with
+pyzmq's own calls on the same socket is fine. `attach` comes first.
 """
 
 cimport cython
@@ -84,7 +84,7 @@ from zmq.error import ContextTerminated as _ContextTerminated
 from zmq.error import ZMQError as _ZMQError
 
 __all__ = [
-    "Gate", "Message", "Methods", "attach", "receive", "release_done", "send", "socket_type",
+    "Gate", "Message", "Methods", "Port", "attach", "receive", "release_done", "send",
 ]
 
 cdef object _MESSAGE_KEY = object()
@@ -126,35 +126,60 @@ cdef int _raise(int error) except -1:
     raise _ZMQError(error)
 
 
-cdef int _interrupted(object socket) except -1:
+# Sockets
+
+
+@cython.final
+@cython.auto_pickle(False)
+@cython.binding(False)
+cdef class Port:
+    """A pyzmq socket as libzmq knows it, until the socket is closed.
+
+    ``socket``: an open socket. ``close`` must be called before it is closed. Raises
+    zmq.ZMQError when libzmq does not take its handle for a socket of its type: then the
+    functions found are not those of the libzmq that made it.
+
+    ``overridden``: set by whoever replaces a method of the socket object itself.
+    """
+
+    cdef void *_handle  # NULL once closed
+    cdef object _kind  # the socket's class
+    cdef int _owner  # the process that opened it
+    cdef public bint overridden
+
+    def __init__(self, socket):
+        cdef int found = -1
+        cdef size_t size = sizeof(found)
+        cdef size_t handle = socket.underlying
+        if not _attached:
+            raise RuntimeError("libzmq's functions are not attached")
+        if handle == 0:
+            raise _ZMQError(ENOTSOCK)
+        if fiz_zmq.getsockopt(<void *>handle, FIZ_ZMQ_TYPE, &found, &size) != 0:
+            _raise(fiz_zmq.error())
+        if found != socket.type:
+            raise _ZMQError(EINVAL)
+        self._kind = type(socket)
+        self._owner = _getpid()
+        self._handle = <void *>handle
+
+    def close(self):
+        """Forget the socket: what is sent or received after this raises zmq.ZMQError."""
+        self._handle = NULL
+
+
+cdef int _interrupted(Port port) except -1:
     """Run the signal handlers. In a forked child every call is interrupted, for ever."""
     PyErr_CheckSignals()
-    owner = getattr(socket, "owner_process", None)
-    if owner is not None and owner != _getpid():
+    if port._handle == NULL or port._owner != _getpid():
         raise _ZMQError(ENOTSOCK)
     return 0
 
 
-cdef void *_handle(object socket) except NULL:
-    cdef size_t handle
-    if not _attached:
-        raise RuntimeError("libzmq's functions are not attached")
-    handle = socket.underlying
-    if handle == 0:
+cdef void *_handle(Port port) except NULL:
+    if port._handle == NULL:
         raise _ZMQError(ENOTSOCK)
-    return <void *>handle
-
-
-def socket_type(socket):
-    """Read a socket's type (an int, such as ``zmq.REQ``) through the functions found.
-
-    That it is the type which pyzmq tells proves that they are of the libzmq that made it.
-    """
-    cdef int value = -1
-    cdef size_t size = sizeof(value)
-    if fiz_zmq.getsockopt(_handle(socket), FIZ_ZMQ_TYPE, &value, &size) != 0:
-        _raise(fiz_zmq.error())
-    return value
+    return port._handle
 
 
 @cython.final
@@ -163,25 +188,26 @@ def socket_type(socket):
 cdef class Methods:
     """Some methods of a class as they are now: whoever replaces one later wants it called."""
 
-    cdef type _kind
     cdef tuple _names
     cdef tuple _functions
 
-    def __init__(self, type kind not None, *names):
-        self._kind = kind
+    def __init__(self, kind, *names):
         self._names = names
         self._functions = tuple([getattr(kind, name) for name in names])
 
-    def unchanged(self, thing):
-        """Tell whether ``thing`` is of that class, or one below it, and has these methods."""
-        cdef object kind = type(thing)
+    def unchanged(self, Port port not None):
+        """Tell whether the socket behind ``port`` still has these methods."""
+        return not port.overridden and self._in(port._kind)
+
+    def kept_by(self, socket):
+        """Tell whether a socket still has these methods."""
+        own = socket.__dict__
+        return self._in(type(socket)) and not any([name in own for name in self._names])
+
+    cdef bint _in(self, kind) except -1:
         cdef Py_ssize_t i
-        if kind is not self._kind and not issubclass(kind, self._kind):
-            return False
-        cdef dict own = thing.__dict__
         for i in range(len(self._names)):
-            name = self._names[i]
-            if getattr(kind, name) is not self._functions[i] or name in own:
+            if getattr(kind, self._names[i]) is not self._functions[i]:
                 return False
         return True
 
@@ -357,7 +383,8 @@ def release_done():
 
 @cython.binding(False)
 def send(
-    socket, bytes header not None, body, Py_ssize_t copy_below, int flags=0, bint delimited=False
+    Port port not None, bytes header not None, body, Py_ssize_t copy_below, int flags=0,
+    bint delimited=False,
 ):
     """Send a message of two parts, or of one: all of it, or nothing.
 
@@ -370,7 +397,7 @@ def send(
     zmq.ZMQError as ``zmq.Socket.send`` does, BufferError and TypeError for what is no
     contiguous buffer.
     """
-    cdef void *handle
+    cdef void *handle = _handle(port)
     cdef const char *start = header
     cdef size_t size = <size_t>len(header)
     cdef _Held *held = NULL
@@ -379,7 +406,6 @@ def send(
     cdef int error
     release_done()
     while True:
-        handle = _handle(socket)  # a signal handler may have closed the socket
         if body is not None:
             held = _hold(body)
             # An empty buffer may have no address; an empty part is one all the same.
@@ -400,7 +426,7 @@ def send(
         release_done()
         if error != EINTR:
             _raise(error)
-        _interrupted(socket)
+        _interrupted(port)
 
 
 # Receiving
@@ -490,7 +516,7 @@ cdef class Message:
 
 
 @cython.binding(False)
-def receive(socket, int slice_ms=-1, int flags=0):
+def receive(Port port not None, int slice_ms=-1, int flags=0):
     """Wait for a message and take it whole: a list of its `Message` parts.
 
     Only the first three parts are kept: a frame has two. Waits as long as the socket's
@@ -500,13 +526,12 @@ def receive(socket, int slice_ms=-1, int flags=0):
     Signal handlers run while it waits; when one raises, no message is lost. Raises
     zmq.ZMQError as ``zmq.Socket.recv`` does.
     """
-    cdef void *handle
+    cdef void *handle = _handle(port)
     cdef fiz_zmq_msg parts[FIZ_PARTS_KEPT]
     cdef unsigned count = 0
     cdef int error
     cdef double end = 0
     while True:
-        handle = _handle(socket)  # a signal handler may have closed the socket
         with nogil:
             error = fiz_messages_receive(handle, parts, &count, slice_ms, flags)
         if error == 0:
@@ -516,7 +541,7 @@ def receive(socket, int slice_ms=-1, int flags=0):
             return None
         if error != EINTR:
             _raise(error)
-        _interrupted(socket)
+        _interrupted(port)
         # The first signal starts the slice anew, those after it do not: a timer's signals
         # must not keep it from ending.
         if slice_ms > 0:

@@ -10,12 +10,14 @@ import zmq
 
 from .errors import StateError
 from .transport import SerializingContext, SerializingSocket
-from .transport.messages import Gate
-from .transport.sockets import CLOSE_SECONDS
+from .transport.messages import Gate, Port
+from .transport.sockets import CLOSE_SECONDS, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    from .transport.messages import Line, Methods
 
 __all__ = ["Endpoint", "exclusive"]
 
@@ -63,6 +65,10 @@ class Endpoint:
     zmq_socket: Any
 
     _fiz_options: Mapping[Any, Any] = {}
+    # The port of the socket used last: asking a pyzmq socket for anything costs a small
+    # picture's time.
+    _fiz_port: Port | None = None
+    _fiz_ported: Any = None
     _fiz_close_noted = False  # to be completed by the thread that uses the socket
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
@@ -82,6 +88,18 @@ class Endpoint:
         for option, value in self._fiz_options.items():
             _set_option(socket, option, value)
         return socket
+
+    def _line(self, socket: Any, methods: Methods) -> Line | None:
+        """Tell what messages go through; None: the program's own socket, which frames them."""
+        if socket is self._fiz_ported:
+            port = self._fiz_port
+            if port is not None and methods.unchanged(port):
+                return port
+        line = line_of(socket, methods)
+        if type(line) is Port:
+            self._fiz_port = line
+            self._fiz_ported = socket
+        return line
 
     def _check_process(self) -> None:
         # Before the gate is tried: a thread of the parent's may be inside for ever here.

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import zmq
 
@@ -176,10 +176,7 @@ class ImageHub(Endpoint):
             zmq.Again: the program set RCVTIMEO, and it has passed.
         """
         del copy
-        if not _METHODS.unchanged(self.zmq_socket):
-            msg, image = self.zmq_socket.recv_array(copy=False)
-            return msg, image
-        return self._receive(self._decoded)
+        return self._receive(self._decoded, "recv_array")
 
     def recv_jpg(self, copy: bool = False) -> tuple[Any, Any]:
         """Wait for the next message and return its blob, not looked into.
@@ -195,10 +192,7 @@ class ImageHub(Endpoint):
             StateError, WireError, zmq.Again: as ``recv_image``.
         """
         del copy
-        if not _METHODS.unchanged(self.zmq_socket):
-            msg, blob = self.zmq_socket.recv_jpg(copy=False)
-            return msg, blob
-        return self._receive(self._opaque)
+        return self._receive(self._opaque, "recv_jpg")
 
     def recv_frame(self) -> Frame:
         """Wait for the next frame and return it with its stamps, not yet decoded.
@@ -231,8 +225,9 @@ class ImageHub(Endpoint):
             return
         try:
             socket = self.zmq_socket
-            if type(reply_message) is bytes and _REPLYING.unchanged(socket):
-                messages.send(socket, reply_message, None, copy_below=0)
+            line = self._line(socket, _REPLYING) if type(reply_message) is bytes else None
+            if line is not None:
+                messages.send(line, reply_message, None, copy_below=0)
             else:
                 socket.send(reply_message)
         except zmq.ZMQError as error:
@@ -258,8 +253,11 @@ class ImageHub(Endpoint):
     def _parse(self, parts: list[Any]) -> Frame:
         return wire.parse_frame(parts, max_bytes=self._fiz_max_bytes, decode=self._fiz_decode)
 
-    def _receive(self, parse: Callable[[list[Any]], _T]) -> _T:
-        """Return the next message that ``parse`` takes; the others are dealt with."""
+    def _receive(self, parse: Callable[[list[Any]], _T], by_socket: str | None = None) -> _T:
+        """Return the next message that ``parse`` takes; the others are dealt with.
+
+        A socket of the program's own class is called as imageZMQ would: by ``by_socket``.
+        """
         gate = self._fiz_gate  # `exclusive`, written out: a small picture would notice
         try:
             if not gate.enter():
@@ -268,8 +266,13 @@ class ImageHub(Endpoint):
             self._fiz_answered_for_program = False
             if self._addresses_asked:
                 self._connect_asked()
+            line = self._line(socket, _METHODS)
+            if line is None:
+                if by_socket is not None:
+                    return cast("_T", tuple(getattr(socket, by_socket)(copy=False)))
+                line = socket
             while True:
-                parts = self._receive_parts(socket)
+                parts = self._receive_parts(socket, line)
                 try:
                     result = parse(parts)
                 except (WireError, CodecError, MemoryError) as error:
@@ -284,12 +287,12 @@ class ImageHub(Endpoint):
             if gate.leave():
                 self._close_what_was_left()
 
-    def _receive_parts(self, socket: SerializingSocket) -> list[Any]:
+    def _receive_parts(self, socket: SerializingSocket, line: messages.Line) -> list[Any]:
         try:
-            parts = messages.receive(socket, waiting.SLICE_MS)
+            parts = messages.receive(line, waiting.SLICE_MS)
             if parts is None:
                 parts = waiting.receive(
-                    socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
+                    socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
                 )
         except zmq.ZMQError as error:
             if error.errno != zmq.EFSM:

@@ -297,10 +297,11 @@ class ImageSender(Endpoint):
             if not gate.enter():
                 self._refuse()
             socket = self.zmq_socket
-            if _METHODS.unchanged(socket):
+            line = self._line(socket, _METHODS)
+            if line is not None:
                 header, body = self._packed(msg, image, unchanging=False)
-                self._send(socket, header, body)
-                return self._reply(socket)
+                self._send(line, header, body)
+                return self._reply(line)
             self._send_image_by(socket, msg, image)
             return cast("bytes", socket.recv())
         finally:
@@ -310,11 +311,12 @@ class ImageSender(Endpoint):
     @exclusive
     def _publish_image(self, msg: Any, image: Any) -> None:
         socket = self.zmq_socket
-        if not _METHODS.unchanged(socket):
+        line = self._line(socket, _METHODS)
+        if line is None:
             self._send_image_by(socket, msg, image)
             return
         header, body = self._packed(msg, image, unchanging=self._fiz_copy)
-        self._send(socket, header, body)
+        self._send(line, header, body)
 
     @exclusive
     def _enqueue_image(self, pipeline: Pipeline, msg: Any, image: Any) -> None:
@@ -346,33 +348,36 @@ class ImageSender(Endpoint):
 
     def _start_pipeline(self) -> None:
         socket = self.zmq_socket
-        if not _METHODS.unchanged(socket) or socket.type != zmq.DEALER:
+        line = self._line(socket, _METHODS)
+        if line is None or socket.type != zmq.DEALER:
             raise ValueError(
                 f"in_flight={self._fiz_window} needs the socket that ImageSender.init_reqrep"
                 " opens, and this class opens another: leave in_flight out"
             )
         self._fiz_pipeline = Pipeline(
-            socket, self._fiz_window, self._fiz_when_full, self._fiz_refusals.look_at
+            socket, line, self._fiz_window, self._fiz_when_full, self._fiz_refusals.look_at
         )
 
     @exclusive
     def _exchange_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes:
         socket = self.zmq_socket
-        if not _METHODS.unchanged(socket):
+        line = self._line(socket, _METHODS)
+        if line is None:
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return cast("bytes", socket.recv())
         header = wire.blob_header(msg, None, *self._stamps())
-        self._send(socket, header, bodies.of_blob(jpg_buffer))
-        return self._reply(socket)
+        self._send(line, header, bodies.of_blob(jpg_buffer))
+        return self._reply(line)
 
     @exclusive
     def _publish_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
         socket = self.zmq_socket
-        if not _METHODS.unchanged(socket):
+        line = self._line(socket, _METHODS)
+        if line is None:
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
         header = wire.blob_header(msg, None, *self._stamps())
-        self._send(socket, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+        self._send(line, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
 
     def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
         encoding = self._fiz_encoding
@@ -401,13 +406,15 @@ class ImageSender(Endpoint):
     def _stamps(self) -> tuple[float | None, int | None]:
         return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
 
-    def _send(self, socket: SerializingSocket, header: bytes, body: wire.BytesLike) -> None:
+    def _send(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
         try:
             try:
-                messages.send(socket, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
+                messages.send(line, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
             except zmq.Again:
+                socket = self.zmq_socket
                 waiting.send(
                     socket,
+                    line,
                     header,
                     body,
                     copy_below=bodies.COPY_BELOW,
@@ -424,11 +431,12 @@ class ImageSender(Endpoint):
             raise
         self._fiz_sequence += 1
 
-    def _reply(self, socket: SerializingSocket) -> bytes:
-        parts = messages.receive(socket, waiting.SLICE_MS)
+    def _reply(self, line: messages.Line) -> bytes:
+        parts = messages.receive(line, waiting.SLICE_MS)
         if parts is None:
+            socket = self.zmq_socket
             parts = waiting.receive(
-                socket, endpoints=socket.endpoints, cancelled=self._is_cancelled
+                socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
             )
         answer: bytes = parts[0].bytes
         self._fiz_answered += 1

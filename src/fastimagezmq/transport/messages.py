@@ -1,7 +1,7 @@
 """Whole messages, in and out: through libzmq without the GIL, or through pyzmq's public calls.
 
 The first way is taken on sockets that have proved to be of the libzmq whose functions were
-found (see ``reaches``), the second on all others; both put the same bytes on the wire and
+found (see ``port_of``), the second on all others; both put the same bytes on the wire and
 raise the same errors. The environment variable ``FASTIMAGEZMQ_MESSAGES=pyzmq`` turns the
 first off.
 """
@@ -17,19 +17,20 @@ import zmq
 from zmq.backend import Socket as _BackendSocket
 
 from .. import _libzmq
-from .._libzmq import Gate, Methods
+from .._libzmq import Gate, Methods, Port
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-
 __all__ = [
     "ALL",
     "Gate",
+    "Line",
     "Methods",
     "Part",
+    "Port",
     "Way",
-    "reaches",
+    "port_of",
     "receive",
     "receive_by_pyzmq",
     "release_done",
@@ -40,6 +41,9 @@ __all__ = [
 
 Part: TypeAlias = "_libzmq.Message | zmq.Frame"
 """One part of a received message; both kinds have the same buffer, ``bytes`` and ``get``."""
+
+Line: TypeAlias = "Port | zmq.Socket[Any]"
+"""What messages go through: a port natively, a socket by pyzmq's public calls."""
 
 # Parts kept of one message: one more than a frame has, enough to tell that it is none.
 _KEPT_PARTS = 3
@@ -81,16 +85,18 @@ def _attached() -> Way:
 way = _attached()
 
 
-def reaches(socket: zmq.Socket[Any]) -> bool:
-    """Tell whether the functions found work on this socket: whether they see its type."""
+def port_of(socket: zmq.Socket[Any]) -> Port | None:
+    """Return the port of a socket that was just made; None: it goes pyzmq's way."""
+    if not way.native:
+        return None
     try:
-        return way.native and _libzmq.socket_type(socket) == socket.type
+        return Port(socket)
     except zmq.ZMQError:
-        return False
+        return None
 
 
 def send(
-    socket: zmq.Socket[Any],
+    line: Line,
     header: bytes,
     body: Buffer | None,
     flags: int = 0,
@@ -101,7 +107,7 @@ def send(
     """Send a header and a body, or one part alone (``body=None``), as one message.
 
     Args:
-        socket: one whose ``send`` is not overridden.
+        line: a port, or a socket whose ``send`` is not overridden.
         header: the first part.
         body: a contiguous buffer.
         flags: ``zmq.DONTWAIT`` or 0, and then SNDTIMEO holds.
@@ -112,15 +118,15 @@ def send(
     Raises:
         zmq.ZMQError: libzmq refused; nothing has been sent then.
     """
-    if socket.native:
-        _libzmq.send(socket, header, body, copy_below, flags, delimited)
+    if type(line) is Port:
+        _libzmq.send(line, header, body, copy_below, flags, delimited)
         return
     if delimited:
-        socket.send(b"", int(flags) | _SNDMORE)
+        line.send(b"", int(flags) | _SNDMORE)
     if body is None:
-        socket.send(header, flags)
+        line.send(header, flags)
     else:
-        send_by_pyzmq(socket, header, body, flags, copy=memoryview(body).nbytes < copy_below)
+        send_by_pyzmq(line, header, body, flags, copy=memoryview(body).nbytes < copy_below)
 
 
 def send_by_pyzmq(
@@ -147,11 +153,11 @@ def send_by_pyzmq(
         raise
 
 
-def receive(socket: zmq.Socket[Any], slice_ms: int = -1, flags: int = 0) -> list[Any] | None:
+def receive(line: Line, slice_ms: int = -1, flags: int = 0) -> list[Any] | None:
     """Wait for a message and take it whole; its first three parts are kept.
 
     Args:
-        socket: one whose ``recv`` is not overridden.
+        line: a port, or a socket whose ``recv`` is not overridden.
         slice_ms: how long to wait at most, if RCVTIMEO is not shorter; below 0 as long as
             RCVTIMEO says.
         flags: ``zmq.DONTWAIT`` or 0.
@@ -162,9 +168,9 @@ def receive(socket: zmq.Socket[Any], slice_ms: int = -1, flags: int = 0) -> list
     Raises:
         zmq.Again: nothing came within RCVTIMEO, or at once with ``zmq.DONTWAIT``.
     """
-    if socket.native:
-        return _libzmq.receive(socket, slice_ms, flags)
-    return _receive_slice(socket, slice_ms, flags)
+    if type(line) is Port:
+        return _libzmq.receive(line, slice_ms, flags)
+    return _receive_slice(line, slice_ms, flags)
 
 
 def _receive_slice(socket: zmq.Socket[Any], slice_ms: int, flags: int) -> list[Any] | None:

@@ -60,6 +60,7 @@ class Pipeline:
 
     Args:
         socket: a connected DEALER, which is this object's from now on.
+        line: what its messages go through.
         window: how many frames may be waiting, under way or at the hub.
         when_full: "block" waits for room; "drop_newest" drops the frame that finds none;
             "drop_oldest" drops the oldest frame that still waits, and lets one wait when
@@ -70,11 +71,13 @@ class Pipeline:
     def __init__(
         self,
         socket: SerializingSocket,
+        line: messages.Line,
         window: int,
         when_full: str,
         on_reply: Callable[[bytes], None],
     ) -> None:
         self._socket = socket
+        self._line = line
         self._window = window
         self._when_full = when_full
         self._on_reply = on_reply
@@ -233,7 +236,7 @@ class Pipeline:
     def _collect(self) -> bool:
         """Take the replies that are here; tell whether there was any."""
         came = False
-        while (parts := messages.receive(self._socket, 0)) is not None:
+        while (parts := messages.receive(self._line, 0)) is not None:
             came = True
             reply = parts[-1].bytes  # after the delimiter
             self._on_reply(reply)
@@ -262,7 +265,7 @@ class Pipeline:
             return
         try:
             messages.send(
-                self._socket,
+                self._line,
                 job.header,
                 body,
                 _DONTWAIT,
@@ -272,6 +275,7 @@ class Pipeline:
         except zmq.Again:
             waiting.send(
                 self._socket,
+                self._line,
                 job.header,
                 body,
                 copy_below=bodies.COPY_BELOW,

@@ -10,7 +10,6 @@ earlier would wait for sockets that only this very thread could close.
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -22,10 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket"]
+__all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "line_of"]
 
 CLOSE_SECONDS = 0.9
 """How long, in seconds, a closing socket goes on delivering what was sent."""
+
+_REPLACEABLE = frozenset(("send_array", "send_jpg", "send", "recv_array", "recv_jpg", "recv"))
 
 _LINGER_MS = int(CLOSE_SECONDS * 1000)
 
@@ -40,21 +41,23 @@ class SerializingSocket(zmq.Socket[bytes]):
     endpoints: tuple[str, ...] = ()
     """The addresses that this socket has connected to, in order."""
 
-    owner_process: int | None = None
-    """The process that opened this socket; another one cannot use it."""
-
-    native = False
-    """Whether whole messages go straight to libzmq; see ``messages``."""
+    port: messages.Port | None = None
+    """This socket as libzmq knows it, if whole messages go straight there."""
 
     _counted = False  # among the sockets alive of its context
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.owner_process = os.getpid()
-        self.native = messages.reaches(self)
+        self.port = messages.port_of(self)
         # Also one that was not made by context.socket().
         if isinstance(self.context, SerializingContext) and not self._shadow:
             self.context._add_socket(self)
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        """Set an attribute or option, as ``zmq.Socket`` does; a replaced method is called."""
+        super().__setattr__(key, value)
+        if key in _REPLACEABLE and self.port is not None:
+            self.port.overridden = True
 
     def bind(self, addr: str) -> Any:
         """Bind, as ``zmq.Socket.bind`` does; what fails is told in one sentence.
@@ -91,6 +94,8 @@ class SerializingSocket(zmq.Socket[bytes]):
                 and is shorter than ``CLOSE_SECONDS`` is kept.
         """
         context = self.context
+        if self.port is not None:
+            self.port.close()
         super().close(_bounded_linger(self) if linger is None else linger)
         if isinstance(context, SerializingContext):
             context._forget(self)
@@ -153,9 +158,10 @@ class SerializingSocket(zmq.Socket[bytes]):
         Raises:
             zmq.ZMQError: libzmq refused; nothing has been sent then.
         """
-        if track or not _SEND.unchanged(self):
+        line = line_of(self, _SEND)
+        if track or line is None:
             return messages.send_by_pyzmq(self, header, body, flags, copy=copy, track=track)
-        return messages.send(self, header, body, int(flags), copy_below=messages.ALL if copy else 0)
+        return messages.send(line, header, body, int(flags), copy_below=messages.ALL if copy else 0)
 
     def recv_array(
         self, flags: int = 0, copy: bool = True, track: bool = False
@@ -200,8 +206,9 @@ class SerializingSocket(zmq.Socket[bytes]):
         return header.message, parts[1].bytes if copy else parts[1]
 
     def _receive_parts(self, flags: int) -> list[Any]:
-        if _RECV.unchanged(self):
-            return messages.receive(self, flags=int(flags)) or []
+        line = line_of(self, _RECV)
+        if line is not None:
+            return messages.receive(line, flags=int(flags)) or []
         return messages.receive_by_pyzmq(self, flags)
 
 
@@ -220,6 +227,19 @@ def _bounded_linger(socket: zmq.Socket[Any]) -> int | None:
 
 _SEND = messages.Methods(SerializingSocket, "send")
 _RECV = messages.Methods(SerializingSocket, "recv")
+
+
+def line_of(socket: Any, methods: messages.Methods) -> messages.Line | None:
+    """Tell what whole messages of ours may go through.
+
+    None: a socket of the program's own, which has its own idea of these methods.
+    """
+    if not isinstance(socket, SerializingSocket):
+        return None
+    port = socket.port
+    if port is None:
+        return socket if methods.kept_by(socket) else None
+    return port if methods.unchanged(port) else None
 
 
 class SerializingContext(zmq.Context[SerializingSocket]):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from .messages import Line
     from .sockets import SerializingSocket
 
 __all__ = [
@@ -43,6 +44,7 @@ _DONTWAIT = int(zmq.DONTWAIT)
 
 def receive(
     socket: SerializingSocket,
+    line: Line,
     *,
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
@@ -61,13 +63,14 @@ def receive(
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
     patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
     while True:
-        parts = messages.receive(socket, patience.next_slice_ms(limit_ms))
+        parts = messages.receive(line, patience.next_slice_ms(limit_ms))
         if parts is not None:
             return parts
 
 
 def send(
     socket: SerializingSocket,
+    line: Line,
     header: bytes,
     body: Buffer,
     *,
@@ -95,7 +98,7 @@ def send(
         if socket.poll(patience.next_slice_ms(limit_ms), zmq.POLLOUT):
             with contextlib.suppress(zmq.Again):
                 messages.send(
-                    socket, header, body, _DONTWAIT, copy_below=copy_below, delimited=delimited
+                    line, header, body, _DONTWAIT, copy_below=copy_below, delimited=delimited
                 )
                 return
 
