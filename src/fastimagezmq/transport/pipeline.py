@@ -246,7 +246,7 @@ class Pipeline:
     def _finish(self) -> None:
         with self._changed:
             unanswered = len(self._waiting) + self._underway
-            failures = list(self._failures)
+            failures = [repr(failure) for failure in self._failures]
             self._dropped += len(self._waiting)
             self._waiting.clear()
         self.socket.close(0 if self._is_late() else None)  # it has lingered enough
@@ -256,7 +256,7 @@ class Pipeline:
             self._wakes.close()
             self._woken.close()
         for failure in failures:
-            logger.warning("fastimagezmq: a frame was lost: %r", failure)
+            logger.warning("fastimagezmq: a frame was lost: %s", failure)
         if unanswered:
             logger.warning("fastimagezmq: closed with %d frames not answered yet", unanswered)
 
