@@ -285,7 +285,7 @@ class ImageSender(Endpoint):
                 # is to close the socket: terminating would wait for it for ever.
                 context = self.__dict__.get("zmq_context")
                 if isinstance(context, SerializingContext):
-                    context.close_last()
+                    context._close_last()
                 return
         super().close()
 

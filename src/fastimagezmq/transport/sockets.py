@@ -277,7 +277,7 @@ class SerializingContext(zmq.Context[SerializingSocket]):
                 socket.close(_bounded_linger(socket))
         self.term()
 
-    def close_last(self) -> None:
+    def _close_last(self) -> None:
         """Terminate as soon as the last socket made here is closed."""
         if self._alive > 0:
             self._orphaned = True
