@@ -124,6 +124,29 @@ def test_a_hub_that_is_restarted(run: Any, address: str) -> None:
             hub.send_reply()
 
 
+def test_frames_in_flight(run: Any, address: str) -> None:
+    sender = run("pipelined_sender.py")
+    with ImageHub(address) as hub:
+        for number in range(100):
+            name, image = hub.recv_image()
+            assert name == f"frame {number}"
+            assert np.abs(image.astype(int) - number).max() <= 1
+            hub.send_reply(f"got {name}".encode())
+        out, err = sender.process.communicate(timeout=30)
+    *replies, counted = out.splitlines()
+    assert replies == [f"got frame {number}" for number in range(100)]
+    assert counted == "SenderStats(sent=100, acknowledged=100, dropped=0, waiting=0)"
+    assert err == ""
+
+
+def test_frames_in_flight_without_a_hub(run: Any) -> None:
+    out, err = run("pipelined_sender.py").process.communicate(timeout=30)
+    said, counted = out.splitlines()
+    assert said == "the hub has answered nothing for two seconds"
+    assert counted == "SenderStats(sent=4, acknowledged=0, dropped=0, waiting=4)"
+    assert err == "fastimagezmq: closed with 4 frames not answered yet\n"
+
+
 def test_without_camera_and_screen(run: Any, tmp_path: Path) -> None:
     run("files_hub.py")
     sender = run("numbers_sender.py")

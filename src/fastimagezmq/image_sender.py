@@ -18,9 +18,8 @@ from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .throttle import Throttle
-from .transport import SerializingSocket, bodies, messages, waiting
+from .transport import SerializingContext, SerializingSocket, bodies, messages, waiting
 from .transport.pipeline import WHEN_FULL, Pipeline
-from .transport.sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +141,7 @@ class ImageSender(Endpoint):
             else:
                 self.init_pubsub(connect_to)
             if in_flight > 1:
-                self._start_pipeline()
+                self._pipelined_socket()
         except BaseException:
             self.close()
             raise
@@ -153,6 +152,9 @@ class ImageSender(Endpoint):
         With ``in_flight`` above 1 it is a DEALER socket, which speaks as a REQ socket does.
         """
         self._fiz_reqrep = True
+        if self._fiz_pipeline is not None:
+            self._fiz_pipeline.end()
+            self._fiz_pipeline = None
         self._open(zmq.DEALER if self._fiz_window > 1 else zmq.REQ).connect(address)
 
     def init_pubsub(self, address: str) -> None:
@@ -184,8 +186,8 @@ class ImageSender(Endpoint):
 
     def send_image_reqrep(self, msg: Any, image: Any) -> bytes | None:
         """Send as ``send_image`` does, and wait for the reply."""
-        if self._fiz_pipeline is not None:
-            self._enqueue_image(self._fiz_pipeline, msg, image)
+        if self._fiz_window > 1:
+            self._enqueue_image(msg, image)
             return None
         return self._exchange_image(msg, image)
 
@@ -212,8 +214,8 @@ class ImageSender(Endpoint):
 
     def send_jpg_reqrep(self, msg: Any, jpg_buffer: Buffer) -> bytes | None:
         """Send as ``send_jpg`` does, and wait for the reply."""
-        if self._fiz_pipeline is not None:
-            self._enqueue_jpg(self._fiz_pipeline, msg, jpg_buffer)
+        if self._fiz_window > 1:
+            self._enqueue_jpg(msg, jpg_buffer)
             return None
         return self._exchange_jpg(msg, jpg_buffer)
 
@@ -242,6 +244,7 @@ class ImageSender(Endpoint):
         Raises:
             StateError: closed.
             zmq.ContextTerminated: closed meanwhile.
+            MemoryError: a frame could not be encoded; it is lost, the others are not.
         """
         self._check_process()
         self._check_open()
@@ -249,6 +252,7 @@ class ImageSender(Endpoint):
 
     def stats(self) -> SenderStats:
         """Return what became of the frames that were given."""
+        self._check_process()
         if self._fiz_pipeline is None:
             return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0)
         counts = self._fiz_pipeline.counts()
@@ -275,14 +279,22 @@ class ImageSender(Endpoint):
         pipeline = self._fiz_pipeline
         if pipeline is not None and not self._fiz_gate.strange:
             self._fiz_gate.closed = True
-            pipeline.end(CLOSE_SECONDS)  # wakes who waits for room, inside of the gate
+            pipeline.end()  # wakes who waits for room, inside of the gate
+            if not pipeline.join():
+                # Called by a logging handler, or the garbage collector, on the thread that
+                # is to close the socket: terminating would wait for it for ever.
+                context = self.__dict__.get("zmq_context")
+                if isinstance(context, SerializingContext):
+                    context._close_last()
+                return
         super().close()
 
     def _close_socket(self) -> None:
-        if self._fiz_pipeline is None:
+        pipeline = self._fiz_pipeline
+        if pipeline is not None:  # its thread uses its socket, and closes it
+            pipeline.end()
+        if pipeline is None or pipeline.socket is not self.zmq_socket:
             super()._close_socket()
-        else:  # its thread uses the socket, and closes it
-            self._fiz_pipeline.end(CLOSE_SECONDS)
 
     def _close_context(self) -> None:
         if self._fiz_pipeline is not None:
@@ -319,14 +331,16 @@ class ImageSender(Endpoint):
         self._send(line, header, body)
 
     @exclusive
-    def _enqueue_image(self, pipeline: Pipeline, msg: Any, image: Any) -> None:
+    def _enqueue_image(self, msg: Any, image: Any) -> None:
         encoding = self._fiz_encoding
         image = encoding.checked(image)
         header = encoding.header(msg, image, *self._stamps())
         if encoding.jpeg is not None:
-            encoding.job(image)  # refuses an array that does not fit, before it is counted
+            encoding.job(image)  # refuses an array that does not fit, before it takes room
+        pipeline = self._pipeline()
+        room = pipeline.make_room()
         self._fiz_sequence += 1
-        if not pipeline.make_room():
+        if not room:
             return
         if self._fiz_copy:
             image = encoding.kept(image)
@@ -337,16 +351,29 @@ class ImageSender(Endpoint):
             pipeline.put(header, lambda: body)
 
     @exclusive
-    def _enqueue_jpg(self, pipeline: Pipeline, msg: Any, jpg_buffer: Buffer) -> None:
+    def _enqueue_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
         header = wire.blob_header(msg, None, *self._stamps())
         bodies.checked_blob(jpg_buffer)
+        pipeline = self._pipeline()
+        room = pipeline.make_room()
         self._fiz_sequence += 1
-        if not pipeline.make_room():
+        if not room:
             return
         body = bodies.kept_blob(jpg_buffer) if self._fiz_copy else bodies.of_blob(jpg_buffer)
         pipeline.put(header, lambda: body)
 
-    def _start_pipeline(self) -> None:
+    def _pipeline(self) -> Pipeline:
+        """Return the pipeline, started by the first frame: until then options may be set."""
+        if self._fiz_pipeline is None:
+            self._fiz_pipeline = Pipeline(
+                *self._pipelined_socket(),
+                self._fiz_window,
+                self._fiz_when_full,
+                self._fiz_refusals.look_at,
+            )
+        return self._fiz_pipeline
+
+    def _pipelined_socket(self) -> tuple[SerializingSocket, messages.Line]:
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
         if line is None or socket.type != zmq.DEALER:
@@ -354,9 +381,7 @@ class ImageSender(Endpoint):
                 f"in_flight={self._fiz_window} needs the socket that ImageSender.init_reqrep"
                 " opens, and this class opens another: leave in_flight out"
             )
-        self._fiz_pipeline = Pipeline(
-            socket, line, self._fiz_window, self._fiz_when_full, self._fiz_refusals.look_at
-        )
+        return cast("SerializingSocket", socket), line
 
     @exclusive
     def _exchange_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes:

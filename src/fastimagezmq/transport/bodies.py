@@ -178,7 +178,8 @@ def leased_copy(source: Any) -> _codec.Lease:
         block = _codec.lease(source.nbytes)
         np.copyto(np.ndarray(source.shape, source.dtype, buffer=memoryview(block)), source)
     else:
-        view = memoryview(source).cast("B")
+        view = memoryview(source)
         block = _codec.lease(view.nbytes)
-        memoryview(block)[:] = view
+        if view.nbytes:  # an empty view cannot be cast
+            memoryview(block)[:] = view.cast("B")
     return block

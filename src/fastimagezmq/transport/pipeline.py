@@ -17,11 +17,12 @@ import socket as sockets
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import zmq
 
 from . import bodies, messages, waiting
+from .sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,8 @@ class Pipeline:
             "drop_oldest" drops the oldest frame that still waits, and lets one wait when
             all of the window is at the hub already.
         on_reply: called with each reply, on the pipeline's thread.
+
+    SNDTIMEO, RCVTIMEO and LINGER hold as they are when this object is made.
     """
 
     def __init__(
@@ -76,13 +79,16 @@ class Pipeline:
         when_full: str,
         on_reply: Callable[[bytes], None],
     ) -> None:
-        self._socket = socket
+        self.socket = socket
+        """Its thread's alone."""
         self._line = line
         self._window = window
         self._when_full = when_full
         self._on_reply = on_reply
-        limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
-        self._patience_for_room = None if limit_ms < 0 else limit_ms / 1000
+        limits = [_seconds(socket, option) for option in (zmq.SNDTIMEO, zmq.RCVTIMEO)]
+        self._patience_for_room = min((some for some in limits if some is not None), default=None)
+        linger = _seconds(socket, zmq.LINGER)
+        self._end_seconds = CLOSE_SECONDS if linger is None else min(linger, CLOSE_SECONDS)
         self._endpoints = socket.endpoints
         self._changed = threading.Condition()
         # All of it guarded by _changed.
@@ -97,7 +103,12 @@ class Pipeline:
         self._wakes, self._woken = sockets.socketpair()
         self._woken.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="fastimagezmq-send", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._wakes.close()
+            self._woken.close()
+            raise
 
     # --- for the program's threads ----------------------------------------------------
 
@@ -105,7 +116,7 @@ class Pipeline:
         """Wait or drop, as ``when_full`` says; False: the new frame is the one dropped.
 
         Raises:
-            zmq.Again: the socket's SNDTIMEO, as it was at the beginning, has passed.
+            zmq.Again: the socket's SNDTIMEO or RCVTIMEO has passed.
             zmq.ContextTerminated: the pipeline is being closed.
             Exception: an earlier frame could not be encoded or sent; it is lost.
         """
@@ -164,19 +175,24 @@ class Pipeline:
             left = len(self._waiting) + self._underway
             return Counts(self._sent, self._acknowledged, self._dropped, left)
 
-    def end(self, seconds: float) -> None:
-        """Let the thread go on for ``seconds`` at most with what it was given, then end."""
+    def end(self) -> None:
+        """Let the thread go on with what it was given, for LINGER or CLOSE_SECONDS, then end."""
         with self._changed:
             if self._deadline is None:
-                self._deadline = time.monotonic() + seconds
+                self._deadline = time.monotonic() + self._end_seconds
             self._changed.notify_all()
             self._wake()
 
-    def join(self) -> None:
-        """Wait for the end, after ``end``."""
-        if self._deadline is not None and threading.current_thread() is not self._thread:
-            # It may be in the middle of a large picture.
-            self._thread.join(max(0.0, self._deadline - time.monotonic()) + 0.5)
+    def join(self) -> bool:
+        """Wait for the end, after ``end``; False: this is the very thread that is to end."""
+        if threading.current_thread() is self._thread:
+            return False
+        # Not Thread.join: a signal handler may have interrupted a holder of the lock, which
+        # only this wait lets go of. After the deadline terminating the context wakes the thread.
+        with self._changed:
+            left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+            self._changed.wait_for(lambda: self._ended, max(0.0, left) + 0.1)
+        return True
 
     def _has_room(self) -> bool:
         return len(self._waiting) + self._underway < self._window or self._is_over()
@@ -192,8 +208,8 @@ class Pipeline:
 
     def _wake(self) -> None:
         if self._resting and not self._ended:
-            self._resting = False
             self._wakes.send(b"w")
+            self._resting = False  # last: interrupted in between, it is only woken twice
 
     # --- the thread ---------------------------------------------------------------------
 
@@ -205,46 +221,66 @@ class Pipeline:
             with self._changed:
                 self._failures.append(error)
         finally:
-            with self._changed:
-                self._ended = True
-                self._dropped += len(self._waiting)
-                self._waiting.clear()
-                self._changed.notify_all()
-            self._socket.close(0 if self._is_late() else None)  # it has lingered enough
-            self._wakes.close()
-            self._woken.close()
+            self._finish()
 
     def _work(self) -> None:
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self.socket, zmq.POLLIN)
         poller.register(self._woken, zmq.POLLIN)
-        patience = self._new_patience(0)
+        patience = self._new_patience()
         while True:
             if self._collect():
-                patience = self._new_patience(0)
+                patience = self._new_patience()
             job = self._next_job()
             if job is not None:
                 self._deliver(job)
                 continue
             if not self._may_rest():
                 return
-            if not poller.poll(self._rest_ms()):
-                patience = self._waited(patience)
+            poller.poll(self._rest_ms())
             with contextlib.suppress(BlockingIOError):
                 self._woken.recv(64)
+            # However often it is woken: a frame may come more often than a reply.
+            if self._underway:
+                patience.next_slice_ms(-1)
+            else:
+                patience = self._new_patience()
+
+    def _finish(self) -> None:
+        with self._changed:
+            unanswered = len(self._waiting) + self._underway
+            failures = [repr(failure) for failure in self._failures]
+            self._dropped += len(self._waiting)
+            self._waiting.clear()
+        self.socket.close(0 if self._is_late() else None)  # it has lingered enough
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+            self._wakes.close()
+            self._woken.close()
+        for failure in failures:
+            logger.warning("fastimagezmq: a frame was lost: %s", failure)
+        if unanswered:
+            logger.warning("fastimagezmq: closed with %d frames not answered yet", unanswered)
 
     def _collect(self) -> bool:
         """Take the replies that are here; tell whether there was any."""
         came = False
-        while (parts := messages.receive(self._line, 0)) is not None:
-            came = True
-            reply = parts[-1].bytes  # after the delimiter
-            self._on_reply(reply)
-            with self._changed:
-                self._replies.append(reply)
-                self._acknowledged += 1
-                self._underway -= 1
-                self._changed.notify_all()
+        with contextlib.suppress(zmq.Again):
+            while True:
+                parts = messages.receive(self._line, flags=_DONTWAIT) or ()
+                # As a REQ socket: what lacks the delimiter, or was not asked for, is no reply.
+                if len(parts) < 2 or len(parts[0]) or not self._underway:
+                    continue
+                came = True
+                reply = parts[1].bytes
+                messages.release_done()  # the body that this answers has left
+                with self._changed:
+                    self._replies.append(reply)
+                    self._acknowledged += 1
+                    self._underway -= 1
+                    self._changed.notify_all()
+                self._on_reply(reply)
         return came
 
     def _next_job(self) -> _Job | None:
@@ -259,33 +295,39 @@ class Pipeline:
             body = job.make_body()
         except Exception as error:
             with self._changed:
-                self._underway -= 1
+                self._forget_underway()
                 self._failures.append(error)
                 self._changed.notify_all()
             return
         try:
-            messages.send(
-                self._line,
-                job.header,
-                body,
-                _DONTWAIT,
-                copy_below=bodies.COPY_BELOW,
-                delimited=True,
-            )
+            self._send(job.header, body)
+        except BaseException:
+            with self._changed:
+                self._forget_underway()
+            raise
+        with self._changed:
+            self._sent += 1
+
+    def _forget_underway(self) -> None:
+        self._underway -= 1
+        self._dropped += 1
+
+    def _send(self, header: bytes, body: BytesLike) -> None:
+        below = bodies.COPY_BELOW
+        try:
+            messages.send(self._line, header, body, _DONTWAIT, copy_below=below, delimited=True)
         except zmq.Again:
             waiting.send(
-                self._socket,
+                self.socket,
                 self._line,
-                job.header,
+                header,
                 body,
-                copy_below=bodies.COPY_BELOW,
+                copy_below=below,
                 delimited=True,
                 limit_ms=-1,
                 endpoints=self._endpoints,
                 cancelled=self._is_late,
             )
-        with self._changed:
-            self._sent += 1
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
@@ -307,13 +349,12 @@ class Pipeline:
                 return max(0, int((self._deadline - time.monotonic()) * 1000)) + 1
             return waiting.SLICE_MS if self._underway else None
 
-    def _new_patience(self, waited_ms: int) -> waiting.Patience:
+    def _new_patience(self) -> waiting.Patience:
         # A DEALER that speaks to a REP hub has what a REQ socket has to be told of.
-        return waiting.Patience(self._endpoints, zmq.REQ, lambda: False, waited_ms=waited_ms)
+        return waiting.Patience(self._endpoints, zmq.REQ, lambda: False, waited_ms=0)
 
-    def _waited(self, patience: waiting.Patience) -> waiting.Patience:
-        """Warn, if a reply is due, after a slice in which nothing happened."""
-        if not self._underway:
-            return self._new_patience(0)
-        patience.next_slice_ms(-1)
-        return patience
+
+def _seconds(socket: SerializingSocket, option: int) -> float | None:
+    """Read an option that is in milliseconds, and below 0 for ever."""
+    limit_ms = int(cast("int", socket.getsockopt(option)))
+    return None if limit_ms < 0 else limit_ms / 1000

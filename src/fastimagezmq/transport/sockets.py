@@ -10,6 +10,8 @@ earlier would wait for sockets that only this very thread could close.
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -249,6 +251,13 @@ class SerializingContext(zmq.Context[SerializingSocket]):
 
     _alive = 0  # sockets made here and not yet closed
     _orphaned = False  # finished by the collector while sockets were alive
+    _owner_process = 0
+    _ending: Any = None  # a lock, re-entrant for a signal handler that closes
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ending = threading.RLock()
+        self._owner_process = os.getpid()
 
     def _add_socket(self, socket: Any) -> None:
         super()._add_socket(socket)
@@ -270,7 +279,11 @@ class SerializingContext(zmq.Context[SerializingSocket]):
 
     def term(self) -> None:
         """Terminate, as ``zmq.Context.term`` does; every body that was sent is let go of."""
-        super().term()
+        # Two threads in zmq_ctx_term hang, or abort the process. In a forked child a thread
+        # that is not there may hold the lock, and pyzmq does nothing.
+        here = self._owner_process == os.getpid()
+        with self._ending if here else contextlib.nullcontext():
+            super().term()
         messages.release_done()
 
     def close_all(self, besides: object = None) -> None:
@@ -284,6 +297,13 @@ class SerializingContext(zmq.Context[SerializingSocket]):
             if socket is not besides and not socket.closed:
                 socket.close(_bounded_linger(socket))
         self.term()
+
+    def _close_last(self) -> None:
+        """Terminate as soon as the last socket made here is closed."""
+        if self._alive > 0:
+            self._orphaned = True
+        else:
+            self.term()
 
     def _known_sockets(self) -> list[zmq.Socket[Any]]:
         while True:

@@ -93,7 +93,9 @@ def send(
         limit_ms = int(socket.getsockopt(zmq.SNDTIMEO))
     if limit_ms == 0:
         raise zmq.Again
-    patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=0)
+    # What a DEALER puts a delimiter before goes to a hub, as what a REQ socket sends.
+    kind = zmq.REQ if delimited else int(socket.type)
+    patience = Patience(endpoints, kind, cancelled, waited_ms=0)
     while True:
         if socket.poll(patience.next_slice_ms(limit_ms), zmq.POLLOUT):
             with contextlib.suppress(zmq.Again):
