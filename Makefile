@@ -20,7 +20,7 @@ bin := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: demo test bench bench-targets bench-publish lint wheel-check test-native test-sanitized fuzz clean help
+.PHONY: demo test test-pyzmq test-slow bench bench-targets bench-publish lint wheel-check test-native test-sanitized fuzz clean help
 
 demo: ## stream pictures through a hub and print the figures
 	@scripts/setup.sh demo
@@ -29,6 +29,16 @@ demo: ## stream pictures through a hub and print the figures
 test: ## run the tests
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest $(ARGS)
+
+through_pyzmq := $(addprefix tests/test_,stream.py robustness.py interop.py dropin.py waiting.py mistakes.py)
+
+test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
+	@scripts/setup.sh test
+	@FASTIMAGEZMQ_MESSAGES=pyzmq $(bin)/python -m pytest $(through_pyzmq) $(ARGS)
+
+test-slow: ## run the tests that take minutes
+	@scripts/setup.sh test
+	@$(bin)/python -m pytest -m slow --timeout 600 $(ARGS)
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench
@@ -49,7 +59,8 @@ lint: ## check style, types and shell scripts
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy --strict
-	$(bin)/python -m mypy.stubtest --mypy-config-file pyproject.toml fastimagezmq._codec
+	$(bin)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
+	  fastimagezmq._codec fastimagezmq._libzmq
 	PATH="$(CURDIR)/$(bin):$$PATH" cython-lint src
 	$(bin)/shellcheck --exclude=SC2054 scripts/*.sh .ci/run
 

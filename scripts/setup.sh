@@ -38,7 +38,11 @@ native=$(
 extras=$({ echo "$identity"; cat pyproject.toml; } | cksum)
 
 has_venv() { remembered venv "$identity" && [[ -x $venv ]]; }
-is_built() { remembered built "$native" && compgen -G 'src/fastimagezmq/_codec*.so' >/dev/null; }
+# both extensions
+is_built() {
+  remembered built "$native" && compgen -G 'src/fastimagezmq/_codec*.so' >/dev/null &&
+    compgen -G 'src/fastimagezmq/_libzmq*.so' >/dev/null
+}
 
 if has_venv && remembered "$what" "$extras" && is_built; then
   exit 0
@@ -65,7 +69,7 @@ fi
 if ! is_built; then
   say "building the C part, which takes a minute or two on a small computer"
   # setuptools would keep an extension that is newer than its sources, whatever else has changed.
-  rm -f src/fastimagezmq/_codec*.so
+  rm -f src/fastimagezmq/_codec*.so src/fastimagezmq/_libzmq*.so
 fi
 
 if ! remembered "$what" "$extras"; then

@@ -28,6 +28,7 @@ flags=(-std=gnu11 -O1 -g -fno-omit-frame-pointer -pthread
 # What the tests make fail, or count.
 wrap=(-Wl,--wrap=posix_memalign -Wl,--wrap=calloc -Wl,--wrap=pthread_create
     -Wl,--wrap=fiz_jpeg_encode_alone -Wl,--wrap=fiz_jpeg_decode_alone)
+libs+=(-ldl)
 sources=(src/fastimagezmq/native/*.c tests/native/*.c)
 mkdir -p "$out"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds an sdist from what git would carry, a wheel from the sdist, and checks the wheel: the
-# stable ABI is kept, one symbol is exported, nothing is left out, and it works when unpacked.
+# stable ABI is kept, each extension exports one symbol, nothing is left out, and it works when unpacked.
 # Everything happens in a temporary folder, so that nothing lying about in the checkout gets in.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,8 +27,6 @@ cd "$work"
 "$python" -m pip --disable-pip-version-check -q wheel --no-deps --no-build-isolation -w dist dist/*.tar.gz
 wheel=$(echo dist/*.whl)
 "$python" -m zipfile -e "$wheel" site
-extension=$(echo site/fastimagezmq/_codec*.so)
-[[ -e $extension ]] || die "no extension module in $wheel"
 
 if "$python" -c 'import sys, sysconfig; sys.exit(not sysconfig.get_config_var("Py_GIL_DISABLED"))'; then
   echo "wheel-check: a free-threaded Python has no stable ABI: nothing to audit"
@@ -37,15 +35,20 @@ else
   "$abi3audit" --strict --summary "$wheel"
 fi
 
-# Another libjpeg may be in the same process (OpenCV's, Pillow's): ours must not show.
-if [[ $(uname -s) == Darwin ]]; then
-  exported=$(nm -gUj "$extension" | sed 's/^_//')
-else
-  exported=$(nm -D --defined-only "$extension" | awk '{print $NF}')
-fi
-[[ $exported == PyInit__codec ]] || die "exports more than PyInit__codec: ${exported//$'\n'/ }"
+# Another libjpeg may be in the same process (OpenCV's, Pillow's), and each extension has a copy of
+# some of our own C: none of it must show.
+for name in _codec _libzmq; do
+  extension=$(echo site/fastimagezmq/$name*.so)
+  [[ -e $extension ]] || die "no extension module $name in $wheel"
+  if [[ $(uname -s) == Darwin ]]; then
+    exported=$(nm -gUj "$extension" | sed 's/^_//')
+  else
+    exported=$(nm -D --defined-only "$extension" | awk '{print $NF}')
+  fi
+  [[ $exported == "PyInit_$name" ]] || die "exports more than PyInit_$name: ${exported//$'\n'/ }"
+done
 
-for part in fastimagezmq/py.typed fastimagezmq/_codec.pyi LICENSE IJG.txt BSD-3-Clause.txt Zlib.txt; do
+for part in fastimagezmq/py.typed fastimagezmq/_codec.pyi fastimagezmq/_libzmq.pyi LICENSE IJG.txt BSD-3-Clause.txt Zlib.txt; do
   find site -path "*/$part" | grep -q . || die "$part is not in the wheel"
 done
 
@@ -61,6 +64,8 @@ image = np.full((48, 64, 3), 100, np.uint8)
 decoded = fastimagezmq.decode_jpeg(fastimagezmq.encode_jpeg(image))
 assert decoded.shape == image.shape
 assert abs(decoded.astype(int) - 100).max() <= 1
+with fastimagezmq.ImageSender("tcp://127.0.0.1:*", REQ_REP=False) as sender:
+    sender.send_image("nobody", image)
 PYTHON
 
 echo "wheel-check: $(basename "$wheel") is good"

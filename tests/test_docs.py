@@ -578,7 +578,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-MODULES = {module_name(path): path for path in [*PACKAGE.rglob("*.py"), PACKAGE / "_codec.pyx"]}
+MODULES = {module_name(path): path for path in [*PACKAGE.rglob("*.py"), *PACKAGE.glob("*.pyx")]}
 
 
 def imported(name: str, *, typing: bool) -> set[str]:

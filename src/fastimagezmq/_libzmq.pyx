@@ -383,7 +383,8 @@ def release_done():
 
 @cython.binding(False)
 def send(
-    Port port not None, bytes header not None, body, Py_ssize_t copy_below, int flags=0, bint delimited=False
+    Port port not None, bytes header not None, body, Py_ssize_t copy_below, int flags=0,
+    bint delimited=False,
 ):
     """Send a message of two parts, or of one: all of it, or nothing.
 
@@ -469,13 +470,6 @@ cdef class Message:
         return PyBytes_FromStringAndSize(
             <char *>fiz_zmq.msg_data(&self._msg), <Py_ssize_t>fiz_zmq.msg_size(&self._msg))
 
-    def __eq__(self, other):
-        if isinstance(other, Message):
-            return self.bytes == other.bytes
-        return NotImplemented
-
-    __hash__ = None
-
     def __repr__(self):
         nbytes = len(self)
         if nbytes <= 16:
@@ -485,9 +479,10 @@ cdef class Message:
     @property
     def bytes(self):
         """The contents as `bytes`: a copy, made when it is first asked for."""
-        if self._copied is None:
-            self._copied = self.__bytes__()
-        return self._copied
+        with cython.critical_section(self):
+            if self._copied is None:
+                self._copied = self.__bytes__()
+            return self._copied
 
     @property
     def buffer(self):
@@ -532,19 +527,27 @@ def receive(Port port not None, int slice_ms=-1, int flags=0):
     zmq.ZMQError as ``zmq.Socket.recv`` does.
     """
     cdef void *handle = _handle(port)
-    cdef fiz_zmq_msg parts[3]
+    cdef fiz_zmq_msg parts[FIZ_PARTS_KEPT]
     cdef unsigned count = 0
     cdef int error
+    cdef double end = 0
     while True:
         with nogil:
             error = fiz_messages_receive(handle, parts, &count, slice_ms, flags)
         if error == 0:
+            release_done()  # what a reply answers has been read
             return _taken(parts, count)
         if error == FIZ_SLICE_OVER:
             return None
         if error != EINTR:
             _raise(error)
         _interrupted(port)
+        # The first signal starts the slice anew, those after it do not: a timer's signals
+        # must not keep it from ending.
+        if slice_ms > 0:
+            if end == 0:
+                end = _monotonic() + slice_ms / 1000.0
+            slice_ms = max(0, <int>((end - _monotonic()) * 1000))
 
 
 cdef list _taken(fiz_zmq_msg *parts, unsigned count):

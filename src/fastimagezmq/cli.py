@@ -52,9 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("program", help="the Python program's file")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     bench = _add_bench(commands)
+    _add_doctor(commands)
     arguments = parser.parse_args(argv)
     if arguments.command == "bench":
         return _bench(arguments, bench)
+    if arguments.command == "doctor":
+        return _doctor(as_json=arguments.json)
     return _run(arguments.program, arguments.args, run)
 
 
@@ -238,3 +241,47 @@ def _three_digits(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+# --- doctor --------------------------------------------------------------------------
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="look this installation over, and say what is wrong with it",
+        description="Looks this installation over: versions, which way messages take, whether"
+        " SIMD is in use, how many threads a JPEG gets, and whether a picture can be encoded,"
+        " decoded and sent. The exit status is 1 if something is wrong.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _doctor(*, as_json: bool) -> int:
+    from . import doctor  # noqa: PLC0415
+
+    findings = []
+    for finding in doctor.examine():
+        findings.append(finding)
+        if not as_json:
+            _print_finding(finding.name, finding.told)
+    wrong = [finding for finding in findings if finding.advice]
+    if as_json:
+        told = {finding.name: finding.told for finding in findings}
+        advice = {finding.name: finding.advice for finding in wrong}
+        print(json.dumps({"well": not wrong, "found": told, "advice": advice}, indent=1))
+        return int(bool(wrong))
+    for finding in wrong:
+        print(f"{finding.name}: {finding.advice}")
+    if not wrong:
+        print("all is well")
+    return int(bool(wrong))
+
+
+def _print_finding(name: str, told: str) -> None:
+    """Print a line of 80 columns at most; what is too long loses its middle."""
+    room = 80 - 15
+    if len(told) > room:
+        kept = (room - 3) // 2
+        told = f"{told[:kept]}...{told[-(room - 3 - kept) :]}"
+    print(f"{name:<15}{told}", flush=True)

@@ -8,6 +8,7 @@
 #include "native/fork.h"
 #include "native/jpeg_decoder.h"
 #include "native/jpeg_encoder.h"
+#include "native/messages.h"
 #include "native/pool.h"
 #include "native/threads.h"
 
@@ -19,7 +20,8 @@ int main(int count, char **arguments)
     CHECK(fiz_threads_init() == 0 && fiz_fork_guarded() == 2);
     CHECK(fiz_jpeg_encoder_init() == 0 && fiz_fork_guarded() == 3);
     CHECK(fiz_jpeg_decoder_init() == 0 && fiz_fork_guarded() == 4);
-    CHECK(fiz_pool_init() == 0 && fiz_fork_guarded() == 4);
+    CHECK(fiz_messages_init() == 0 && fiz_fork_guarded() == 5);
+    CHECK(fiz_pool_init() == 0 && fiz_fork_guarded() == 5);
     fiz_threads_set_size(4);
     if (count == 4 && strcmp(arguments[1], "fuzz") == 0)
         return fuzz_campaign(strtoull(arguments[2], NULL, 10), strtoull(arguments[3], NULL, 10))
@@ -33,7 +35,9 @@ int main(int count, char **arguments)
         run_header_tests();
         run_jpeg_tests();
         run_cpu_tests();
+        run_message_tests();
     }
+    run_message_thread_tests();
     run_parallel_tests();
     run_strip_tests();
     run_thread_tests();

@@ -79,11 +79,18 @@ static int held(fiz_zmq_msg *msg, const void *data, size_t size, fiz_hold *hold)
     return error;
 }
 
+/* An interrupt between the parts of a message is no reason to leave the rest, except
+ * in a forked child: there every call on the parent's sockets is interrupted, for ever. */
+static int go_on(unsigned *interrupts)
+{
+    return ++*interrupts < FIZ_INTERRUPTS_MAX ? 0 : ENOTSOCK;
+}
+
 int fiz_messages_send(void *socket, int delimited, const void *header, size_t header_size,
                       const void *body, size_t body_size, fiz_hold *hold, int flags)
 {
     fiz_zmq_msg parts[3];
-    unsigned count = 0, sent = 0;
+    unsigned count = 0, sent = 0, interrupts = 0;
     int error = 0;
 
     if (hold != NULL)
@@ -103,7 +110,7 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
         give_up(NULL, hold);
     }
     /* libzmq counts messages, not parts, against the high-water mark, so it takes the
-     * rest of what it has begun; an interrupt in between is no reason to leave it. */
+     * rest of what it has begun. */
     while (!error && sent < count) {
         int more = sent + 1 < count ? FIZ_ZMQ_SNDMORE : 0;
         if (fiz_zmq.msg_send(&parts[sent], socket, flags | more) >= 0) {
@@ -112,7 +119,7 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
         }
         error = fiz_zmq.error();
         if (error == EINTR && sent > 0)
-            error = 0;
+            error = go_on(&interrupts);
     }
     while (sent < count)
         (void)fiz_zmq.msg_close(&parts[sent++]);
@@ -152,7 +159,7 @@ int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsign
                          int slice_ms, int flags)
 {
     fiz_zmq_msg next;
-    unsigned kept = 0;
+    unsigned kept = 0, interrupts = 0;
     int error, more;
 
     *count = 0;
@@ -171,9 +178,10 @@ int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsign
         /* The rest of a message is there when its first part is. */
         while (more && fiz_zmq.msg_recv(&next, socket, 0) < 0) {
             error = fiz_zmq.error();
-            if (error != EINTR)
+            if (error == EINTR)
+                error = go_on(&interrupts);
+            if (error)
                 goto failed;
-            error = 0;
         }
     } while (more);
     (void)fiz_zmq.msg_close(&next);

@@ -14,6 +14,9 @@
 
 #define FIZ_PARTS_KEPT 3 /* one more than a frame has: enough to tell that it is none */
 
+/* So many interrupts within one message, and it is given up with ENOTSOCK. */
+#define FIZ_INTERRUPTS_MAX 10000
+
 /* Returned by fiz_messages_receive: `slice_ms` is over, and RCVTIMEO is not. No errno. */
 #define FIZ_SLICE_OVER (-1)
 

@@ -22,8 +22,6 @@ from .._libzmq import Gate, Methods, Port
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from .sockets import SerializingSocket
-
 __all__ = [
     "ALL",
     "Gate",
@@ -44,7 +42,7 @@ __all__ = [
 Part: TypeAlias = "_libzmq.Message | zmq.Frame"
 """One part of a received message; both kinds have the same buffer, ``bytes`` and ``get``."""
 
-Line: TypeAlias = "Port | SerializingSocket"
+Line: TypeAlias = "Port | zmq.Socket[Any]"
 """What messages go through: a port natively, a socket by pyzmq's public calls."""
 
 # Parts kept of one message: one more than a frame has, enough to tell that it is none.
@@ -52,6 +50,8 @@ _KEPT_PARTS = 3
 
 ALL = sys.maxsize
 """For ``copy_below``: copy whatever its size."""
+
+_SUGAR = "zmq.sugar.socket"  # pyzmq's module of Socket.send
 
 _SNDMORE = int(zmq.SNDMORE)  # the enum's own | costs more than the call
 
@@ -67,6 +67,9 @@ class Way(NamedTuple):
 def _attached() -> Way:
     if os.environ.get("FASTIMAGEZMQ_MESSAGES") == "pyzmq":
         return Way(False, "FASTIMAGEZMQ_MESSAGES=pyzmq is set")
+    # Somebody may have replaced them before this import (zmq.green does): theirs are called.
+    if zmq.Socket.recv is not _BackendSocket.recv or zmq.Socket.send.__module__ != _SUGAR:
+        return Way(False, "zmq.Socket's send or recv is not pyzmq's own")
     file = getattr(sys.modules.get(_BackendSocket.__module__), "__file__", None)
     if file is None:
         return Way(False, f"pyzmq's {_BackendSocket.__module__} is no extension file")
@@ -82,7 +85,7 @@ def _attached() -> Way:
 way = _attached()
 
 
-def port_of(socket: SerializingSocket) -> Port | None:
+def port_of(socket: zmq.Socket[Any]) -> Port | None:
     """Return the port of a socket that was just made; None: it goes pyzmq's way."""
     if not way.native:
         return None
