@@ -231,6 +231,10 @@ if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_count_fork)
 
 
+# A signal handler that waits on top of its own thread's wait is not told: that one is.
+cdef object _LINE_SECONDS = 0.05
+
+
 @cython.final
 @cython.auto_pickle(False)
 @cython.binding(False)
@@ -329,13 +333,16 @@ cdef class Gate:
             with cython.critical_section(self):
                 self._waiting += 1
             try:
-                taken = self._take(True)
+                # Those in line have been told, or will be: whoever comes anew must not be
+                # quicker than they are to wake, or they would never get in.
+                taken = self._waiting == 1 and self._take(True)
                 while not taken:
+                    slice = _LINE_SECONDS
                     if end is not None:
-                        timeout = end - _monotonic()
-                        if timeout <= 0:
+                        slice = min(slice, end - _monotonic())
+                        if slice <= 0:
                             break
-                    self._left.wait(timeout)
+                    self._left.wait(slice)
                     taken = self._take(True)
             finally:
                 with cython.critical_section(self):
