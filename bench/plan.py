@@ -28,8 +28,8 @@ NETGEAR_EQUAL = "NetGear at the same quality"
 FAST = "fastimagezmq"
 FAST_422 = "fastimagezmq 4:2:2"
 FAST_1 = "fastimagezmq threads=1"
-WINDOW = "fastimagezmq in_flight=4"
-WINDOW_1 = "fastimagezmq in_flight=4 threads=1"
+WINDOW = "fastimagezmq in_flight=4 copy=False"
+WINDOW_1 = "fastimagezmq in_flight=4 threads=1 copy=False"
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ VARIANTS = (
     Variant(FAST, "fastimagezmq"),
     Variant(FAST_422, "fastimagezmq", (JPEG,), _LOCKSTEP, {"subsampling": "422"}),
     Variant(FAST_1, "fastimagezmq", (JPEG,), _LOCKSTEP, {"threads": 1}),
-    Variant(WINDOW, "fastimagezmq", (RAW, JPEG), _LOCKSTEP, {"in_flight": 4}),
-    Variant(WINDOW_1, "fastimagezmq", (JPEG,), _LOCKSTEP, {"in_flight": 4, "threads": 1}),
+    Variant(WINDOW, "fastimagezmq", (RAW, JPEG), _LOCKSTEP, {"in_flight": 4, "copy": False}),
+    Variant(
+        WINDOW_1, "fastimagezmq", (JPEG,), _LOCKSTEP, {"in_flight": 4, "threads": 1, "copy": False}
+    ),
 )
 
 _FLOODED = ("640x480", "1920x1080")
