@@ -2,8 +2,8 @@
 
 For machines on which times say little, since other programs run. Each end in turn runs under
 valgrind's callgrind, with the other end outside of it, at two numbers of frames; the difference,
-divided by the frames between, leaves out what starting takes. Only the thread that calls is counted:
-what libzmq's own does varies with how the kernel cuts the stream. LIBRARY is imagezmq or
+divided by the frames between, leaves out what starting takes. Only the thread that calls is
+counted: what libzmq's own does varies with how the kernel cuts the stream. LIBRARY is imagezmq or
 fastimagezmq, by default both; raw pixels, REQ/REP over TCP loopback.
 """
 
@@ -70,7 +70,7 @@ def counted(arguments: argparse.Namespace, library: str, end: str, frames: int) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("libraries", nargs="*", default=["imagezmq", "fastimagezmq"])
     parser.add_argument("--size", default="320x240", help="of the pictures (default: %(default)s)")
     parser.add_argument("--end", choices=["hub", "sender"], help=argparse.SUPPRESS)
