@@ -13,15 +13,16 @@ import json
 import math
 import os
 import platform
+import signal
 import sys
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from .__version__ import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .benchmark import Result
 
@@ -169,7 +170,8 @@ def _serve_bench(address: str) -> int:
 def _measure(arguments: argparse.Namespace) -> int:
     from . import benchmark  # noqa: PLC0415
 
-    results = benchmark.measure(arguments.address, arguments.seconds, takes_jpeg=arguments.jpeg)
+    measured = benchmark.measure(arguments.address, arguments.seconds, takes_jpeg=arguments.jpeg)
+    results = _until_interrupted(measured)
     machine = f"Python {platform.python_version()}, {platform.machine()}"
     if arguments.json:
         told = {
@@ -194,6 +196,31 @@ def _measure(arguments: argparse.Namespace) -> int:
     print(f"synthetic pictures, made like photographs; JPEG quality {benchmark.QUALITY}\n")
     _print_results(results)
     return 0
+
+
+def _until_interrupted(results: Iterable[Result]) -> Iterator[Result]:
+    """Give the results until Ctrl-C, also one that came where Python can raise nothing.
+
+    An exception out of a signal handler is dropped, with a word on stderr at best, when it
+    falls into an object's finaliser; and these measurements make and drop many objects.
+    """
+    interrupted = False
+
+    def note(_number: int, _frame: object) -> NoReturn:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        for result in results:
+            if interrupted:
+                raise KeyboardInterrupt
+            yield result
+        if interrupted:
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _print_results(results: Iterable[Result]) -> None:
