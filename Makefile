@@ -34,7 +34,7 @@ through_pyzmq := $(addprefix tests/test_,stream.py robustness.py interop.py drop
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test
-	@FASTIMAGEZMQ_MESSAGES=pyzmq $(bin)/python -m pytest $(through_pyzmq) $(ARGS)
+	@FASTIMAGEZMQ_MESSAGES=pyzmq $(bin)/python -m pytest -q $(through_pyzmq) $(ARGS)
 
 test-slow: ## run the tests that take minutes
 	@scripts/setup.sh test

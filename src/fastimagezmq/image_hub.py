@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,6 +18,7 @@ from .transport import SerializingSocket, messages, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -141,6 +141,9 @@ class ImageHub(Endpoint):
         if self.REQ_REP != False:  # noqa: E712 (imageZMQ's own comparison)
             return
         self._check_process()
+        # Here, since `import fastimagezmq` would pay for it.
+        from concurrent.futures import Future  # noqa: PLC0415
+
         asked: Future[None] = Future()
         self._addresses_asked.append((open_port, asked))
         # Another thread may wait in recv_* for a frame that comes from this very address:

@@ -34,7 +34,7 @@ static struct {
     int rcvtimeo, rcvtimeo_while_receiving;
     content *sent[PARTS_MAX];
     int sent_more[PARTS_MAX], sent_flags[PARTS_MAX];
-    int sent_count;
+    int sent_count, dropping;
     int incoming, received; /* parts of one message */
 } zmq;
 
@@ -133,8 +133,20 @@ static int fake_send(fiz_zmq_msg *msg, void *socket, int flags)
     message *m = alive(msg);
 
     CHECK(socket == &zmq);
-    if (fails())
+    if (zmq.dropping) {
+        zmq.dropping = (flags & FIZ_ZMQ_SNDMORE) != 0;
+        content_drop(m->content);
+        spend(m);
+        return 0;
+    }
+    if (fails()) {
+        if (errno == EAGAIN && zmq.sent_count > 0) { /* as libzmq, when the connection ends */
+            zmq.dropping = (flags & FIZ_ZMQ_SNDMORE) != 0;
+            while (zmq.sent_count > 0)
+                content_drop(zmq.sent[--zmq.sent_count]);
+        }
         return -1;
+    }
     CHECK(zmq.sent_count < PARTS_MAX);
     zmq.sent[zmq.sent_count] = m->content;
     zmq.sent_more[zmq.sent_count] = flags & FIZ_ZMQ_SNDMORE;
@@ -257,6 +269,7 @@ static int send_once(int delimited, const char *second, size_t size, int in_plac
                                   in_place ? &mine.link : NULL, flags);
 
     calls = zmq.calls;
+    CHECK(!zmq.dropping); /* or it would drop the next message */
     CHECK(zmq.sent_count <= count);
     CHECK((error == 0) == (zmq.sent_count == count));
     CHECK(error == 0 || error == zmq.error || error == ENOTSOCK);

@@ -91,7 +91,7 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
 {
     fiz_zmq_msg parts[3];
     unsigned count = 0, sent = 0, interrupts = 0;
-    int error = 0;
+    int error = 0, dropped = 0;
 
     if (hold != NULL)
         HAND_OVER(hold);
@@ -118,12 +118,19 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
             continue;
         }
         error = fiz_zmq.error();
-        if (error == EINTR && sent > 0)
+        if (error == EINTR && sent > 0) {
             error = go_on(&interrupts);
+        } else if (error == EAGAIN && sent > 0 && more) {
+            /* The connection has ended within the message. libzmq has taken back what it
+             * had, and drops what it is given up to a message's end: not the next one's. */
+            (void)fiz_zmq.msg_close(&parts[sent++]);
+            dropped = 1;
+            error = 0;
+        }
     }
     while (sent < count)
         (void)fiz_zmq.msg_close(&parts[sent++]);
-    return error;
+    return error == 0 && dropped ? EAGAIN : error;
 }
 
 static int timeout_set(void *socket, int milliseconds)

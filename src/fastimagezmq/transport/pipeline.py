@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket as sockets
 import threading
 import time
 from collections import deque
@@ -100,7 +99,10 @@ class Pipeline:
         self._resting = False  # the thread must be woken to see a change
         self._deadline: float | None = None  # monotonic; set when it is to end
         self._ended = False
-        self._wakes, self._woken = sockets.socketpair()
+        # Here, since `import fastimagezmq` would pay for it.
+        from socket import socketpair  # noqa: PLC0415
+
+        self._wakes, self._woken = socketpair()
         self._woken.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="fastimagezmq-send", daemon=True)
         try:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from . import messages
-from .probe import Finding, Outcome, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .messages import Line
+    from .probe import Finding
     from .sockets import SerializingSocket
 
 __all__ = [
@@ -157,6 +157,9 @@ def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int) -> None:
 
 
 def _log_finding(endpoint: str, socket_type: int, waited: int) -> None:
+    # Here, since `import fastimagezmq` would pay for it, and most programs never come here.
+    from .probe import probe  # noqa: PLC0415
+
     sentence = describe(probe(endpoint, socket_type), socket_type)
     if sentence is not None:
         what = "no reply from" if socket_type == zmq.REQ else "no connection to"
@@ -165,6 +168,8 @@ def _log_finding(endpoint: str, socket_type: int, waited: int) -> None:
 
 def describe(finding: Finding, socket_type: int) -> str | None:
     """Say in one sentence what was found and what to try; None where nothing is wrong."""
+    from .probe import Outcome  # noqa: PLC0415
+
     other = "hub" if socket_type == zmq.REQ else "sender"
     host, port = finding.host, finding.port
     match finding.outcome:
