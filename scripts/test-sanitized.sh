@@ -113,7 +113,8 @@ prepare() { # where reports go
     "ASAN_OPTIONS=$common:detect_leaks=1:leak_check_at_exit=0"
     "LSAN_OPTIONS=print_suppressions=0:suppressions=$PWD/tests/sanitizers/leak.supp"
     "UBSAN_OPTIONS=$common:print_stacktrace=1"
-    "TSAN_OPTIONS=$common:suppressions=$PWD/tests/sanitizers/thread.supp"
+    # A forked child of the tests starts the threads of its own pool.
+    "TSAN_OPTIONS=$common:die_after_fork=0:suppressions=$PWD/tests/sanitizers/thread.supp"
     "$out/venv/bin/python"
   )
 }
