@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,8 @@ _ENDED = object()
 class Peer:
     """A Python process; it is dead and waited for when the ``with`` block is left.
 
+    Children that it has forked and that still live then are killed with it.
+
     What it prints is read here all the time, so it never stands still for a full pipe.
     """
 
@@ -36,6 +39,7 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # its own children end with it, see __exit__
             env=os.environ | {"PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1"} | environment,
         )
         self._lines: queue.Queue[Any] = queue.Queue()
@@ -99,7 +103,11 @@ class Peer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.process.kill()
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
         self.process.wait()
         for reader in self._readers:
             reader.join()
