@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import zmq
 
@@ -29,8 +28,7 @@ _T = TypeVar("_T")
 logger = logging.getLogger("fastimagezmq")
 
 
-@dataclass(frozen=True)
-class HubStats:
+class HubStats(NamedTuple):
     """What a hub has seen since it was opened."""
 
     received: int

@@ -6,8 +6,7 @@ import atexit
 import logging
 import time
 import weakref
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import zmq
@@ -32,8 +31,7 @@ __all__ = ["ImageSender", "SenderStats"]
 logger = logging.getLogger("fastimagezmq")
 
 
-@dataclass(frozen=True)
-class SenderStats:
+class SenderStats(NamedTuple):
     """What became of the frames that a sender was given."""
 
     sent: int
