@@ -193,8 +193,8 @@ def _extension(name: str, sources: set[str], **flags: list[str]) -> Extension:
 
 
 # Two, since nothing is shared between them: one knows no sockets, the other no pictures.
-MESSAGES = {"libzmq.c", "messages.c"}
-COMMON = {"fork.c", "status.c"}  # a copy of their own each: they keep no state in common
+MESSAGES = {"libzmq.c", "messages.c", "spin.c"}
+COMMON = {"cpus.c", "fork.c", "status.c"}  # a copy of their own each: they keep no state in common
 CODEC = _extension("_codec", {file.name for file in NATIVE.glob("*.c")} - MESSAGES)
 LIBZMQ = _extension(
     "_libzmq",

@@ -50,6 +50,15 @@ cdef extern from "native/libzmq.h" nogil:
     fiz_status fiz_libzmq_attach(const char *path, fiz_error *error)
 
 
+cdef extern from "native/cpus.h" nogil:
+    unsigned fiz_cpus_usable()
+
+
+cdef extern from "native/spin.h" nogil:
+    ctypedef struct fiz_spin:
+        pass
+
+
 cdef extern from "native/messages.h" nogil:
     enum:
         FIZ_PARTS_KEPT
@@ -63,7 +72,8 @@ cdef extern from "native/messages.h" nogil:
         void *socket, bint delimited, const void *header, size_t header_size,
         const void *body, size_t body_size, fiz_hold *hold, int flags)
     int fiz_messages_receive(
-        void *socket, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags)
+        void *socket, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags,
+        fiz_spin *spin)
     fiz_hold *fiz_messages_done()
 
 
@@ -90,6 +100,9 @@ __all__ = [
 cdef object _MESSAGE_KEY = object()
 cdef int _ETERM = _constants.ETERM
 cdef bint _attached = False
+# Whether a waiter may look for a while before it sleeps. With one CPU that would only keep
+# whom it waits for from working. Known from the first port on.
+cdef int _spins = -1
 
 if fiz_messages_init():
     raise MemoryError
@@ -145,12 +158,14 @@ cdef class Port:
     cdef void *_handle  # NULL once closed
     cdef object _kind  # the socket's class
     cdef int _owner  # the process that opened it
+    cdef fiz_spin _spin  # of its reader
     cdef public bint overridden
 
     def __init__(self, socket):
         cdef int found = -1
         cdef size_t size = sizeof(found)
         cdef size_t handle = socket.underlying
+        global _spins
         if not _attached:
             raise RuntimeError("libzmq's functions are not attached")
         if handle == 0:
@@ -159,6 +174,8 @@ cdef class Port:
             _raise(fiz_zmq.error())
         if found != socket.type:
             raise _ZMQError(EINVAL)
+        if _spins < 0:
+            _spins = fiz_cpus_usable() > 1 and _os.environ.get("FASTIMAGEZMQ_SPIN") != "0"
         self._kind = type(socket)
         self._owner = _getpid()
         self._handle = <void *>handle
@@ -540,7 +557,8 @@ def receive(Port port not None, int slice_ms=-1, int flags=0):
     cdef double end = 0
     while True:
         with nogil:
-            error = fiz_messages_receive(handle, parts, &count, slice_ms, flags)
+            error = fiz_messages_receive(
+                handle, parts, &count, slice_ms, flags, &port._spin if _spins else NULL)
         if error == 0:
             release_done()  # what a reply answers has been read
             return _taken(parts, count)

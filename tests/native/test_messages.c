@@ -36,6 +36,8 @@ static struct {
     int sent_more[PARTS_MAX], sent_flags[PARTS_MAX];
     int sent_count, dropping;
     int incoming, received; /* parts of one message */
+    int late;               /* so many looks find nothing yet; who sleeps gets it */
+    int slept;
 } zmq;
 
 static int fails(void)
@@ -164,7 +166,10 @@ static int fake_receive(fiz_zmq_msg *msg, void *socket, int flags)
         zmq.rcvtimeo_while_receiving = flags & FIZ_ZMQ_DONTWAIT ? 0 : zmq.rcvtimeo;
     if (fails())
         return -1;
-    if (zmq.received == zmq.incoming) {
+    if (zmq.received == 0 && !(flags & FIZ_ZMQ_DONTWAIT))
+        zmq.slept++;
+    if (zmq.received == zmq.incoming
+        || (zmq.received == 0 && flags & FIZ_ZMQ_DONTWAIT && zmq.late-- > 0)) {
         errno = EAGAIN;
         return -1;
     }
@@ -343,7 +348,7 @@ static int receive_once(int slice_ms, int flags, int rcvtimeo, int incoming)
     zmq.rcvtimeo = rcvtimeo;
     zmq.rcvtimeo_while_receiving = UNASKED;
     zmq.incoming = incoming;
-    error = fiz_messages_receive(&zmq, parts, &count, slice_ms, flags);
+    error = fiz_messages_receive(&zmq, parts, &count, slice_ms, flags, NULL);
     calls = zmq.calls;
     if (!zmq.failed_restoring)
         CHECK(zmq.rcvtimeo == rcvtimeo);
@@ -390,6 +395,75 @@ static void receive_with_every_call_failing(void)
                 (void)receive_once(slice_ms, flags, rcvtimeo, incoming);
             }
         }
+}
+
+static int look_once(fiz_spin *spin, int slice_ms, int rcvtimeo, int late)
+{
+    fiz_zmq_msg parts[FIZ_PARTS_KEPT];
+    unsigned count = 99;
+    int error;
+
+    zmq.rcvtimeo = rcvtimeo;
+    zmq.incoming = late < 0 ? 0 : 2;
+    zmq.late = late;
+    zmq.received = zmq.slept = 0;
+    error = fiz_messages_receive(&zmq, parts, &count, slice_ms, 0, spin);
+    CHECK(count == (error ? 0u : 2u) && zmq.rcvtimeo == rcvtimeo);
+    for (unsigned i = 0; i < count; i++)
+        (void)fake_close(&parts[i]);
+    CHECK(zmq.alive == 0 && zmq.contents == 0);
+    return error;
+}
+
+static void who_waits_looks_before_it_sleeps(void)
+{
+    fiz_spin spin = { 0 };
+
+    start_anew(-1, 0, 0);
+    CHECK(look_once(&spin, 50, -1, 1) == 0 && zmq.slept == 1); /* it has learned nothing yet */
+    spin.span_ns = FIZ_SPIN_MAX_NS;
+    CHECK(look_once(&spin, 50, -1, 1) == 0 && zmq.slept == 0);
+    CHECK(look_once(&spin, 50, 1000, 0) == 0 && zmq.slept == 0);
+    CHECK(look_once(&spin, 50, 0, 1) == 0 && zmq.slept == 1); /* RCVTIMEO 0: no waiting at all */
+    CHECK(look_once(&spin, 0, -1, 1) == 0 && zmq.slept == 1);
+    CHECK(look_once(&spin, -1, -1, 1) == 0 && zmq.slept == 1);
+    CHECK(look_once(NULL, 50, -1, 1) == 0 && zmq.slept == 1);
+    CHECK(spin.span_ns == FIZ_SPIN_MAX_NS);
+    /* looking ends, and what does not come is told as ever */
+    CHECK(look_once(&spin, 50, -1, -1) == FIZ_SLICE_OVER && zmq.slept == 1);
+    spin.span_ns = FIZ_SPIN_MAX_NS;
+    CHECK(look_once(&spin, 50, 10, -1) == EAGAIN && zmq.slept == 1);
+}
+
+static void errors_end_the_looking(void)
+{
+    static const int errors[] = { EINTR, ENOMEM, ETERM_ };
+
+    for (unsigned e = 0; e < sizeof errors / sizeof *errors; e++) {
+        fiz_spin spin = { FIZ_SPIN_MAX_NS };
+        start_anew(2, errors[e], 0); /* after RCVTIMEO was asked for and one look */
+        CHECK(look_once(&spin, 50, -1, 9) == errors[e] && zmq.slept == 0);
+        CHECK(zmq.calls == 3);
+    }
+}
+
+static void looking_follows_the_waits(void)
+{
+    fiz_spin spin = { 0 };
+
+    for (unsigned i = 0; i < 5; i++)
+        fiz_spin_learn(&spin, FIZ_SPIN_MAX_NS);
+    CHECK(spin.span_ns == 16 * FIZ_SPIN_START_NS);
+    fiz_spin_learn(&spin, FIZ_SPIN_START_NS); /* it came while it looked */
+    CHECK(spin.span_ns == 16 * FIZ_SPIN_START_NS);
+    fiz_spin_learn(&spin, FIZ_SPIN_MAX_NS);
+    CHECK(spin.span_ns == FIZ_SPIN_MAX_NS);
+    fiz_spin_learn(&spin, FIZ_SPIN_MAX_NS);
+    CHECK(spin.span_ns == FIZ_SPIN_MAX_NS);
+    fiz_spin_learn(&spin, FIZ_SPIN_MAX_NS + 1); /* a camera's pace: no more of it */
+    CHECK(spin.span_ns == 0);
+    fiz_spin_learn(&spin, 33 * 1000 * 1000);
+    CHECK(spin.span_ns == 0);
 }
 
 static void a_file_without_libzmq_leaves_the_table_alone(void)
@@ -507,6 +581,9 @@ void run_message_tests(void)
     RUN(send_with_every_call_failing);
     RUN(interrupts_without_end_are_given_up);
     RUN(receive_with_every_call_failing);
+    RUN(who_waits_looks_before_it_sleeps);
+    RUN(errors_end_the_looking);
+    RUN(looking_follows_the_waits);
     RUN(a_file_without_libzmq_leaves_the_table_alone);
 }
 

@@ -5,7 +5,9 @@
 #include "jpeg_decoder.h"
 #include "threads.h"
 
-/* A thread more pays for itself from about this many pixels of the file for each. */
+/* A second thread pays for itself from about so many pixels of the file on, and one more
+ * for each so many. */
+#define PIXELS_FOR_TWO 70000u
 #define PIXELS_A_THREAD 80000u
 #define STRIPS_MAX FIZ_THREADS_MAX
 
@@ -174,18 +176,26 @@ static int decode_in_strips(strips *s, unsigned threads)
     return good;
 }
 
+static unsigned useful_threads(uint64_t pixels)
+{
+    uint64_t threads = pixels / PIXELS_A_THREAD;
+
+    if (threads < 2)
+        return pixels >= PIXELS_FOR_TWO ? 2 : 1;
+    return threads < FIZ_THREADS_MAX ? (unsigned)threads : FIZ_THREADS_MAX;
+}
+
 fiz_status fiz_jpeg_decode(const uint8_t *data, size_t size, const fiz_jpeg_header *header,
                            unsigned denominator, unsigned threads, const fiz_picture *picture,
                            fiz_error *error)
 {
-    const uint64_t useful = (uint64_t)header->width * header->height / PIXELS_A_THREAD;
     strips s;
 
     s.file.data = data;
     s.file.size = size;
     s.file.header = header;
     if (threads == 0)
-        threads = useful < FIZ_THREADS_MAX ? (unsigned)useful : FIZ_THREADS_MAX;
+        threads = useful_threads((uint64_t)header->width * header->height);
     if (threads > 1 && threads > fiz_threads_size())
         threads = fiz_threads_size();
     if (threads > 1 && find_grid(header, &s.grid)) {

@@ -138,21 +138,29 @@ static int timeout_set(void *socket, int milliseconds)
     return fiz_zmq.setsockopt(socket, FIZ_ZMQ_RCVTIMEO, &milliseconds, sizeof milliseconds);
 }
 
-/* Receives the first part. RCVTIMEO is borrowed and restored within this call: a poll
- * beforehand would cost several times as much. */
-static int receive_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags)
+/* Looks for the first part, for as long as `spin` says, while others may have this CPU:
+ * 0, or libzmq's errno; EAGAIN: it is time to sleep. */
+static int look_for_first(void *socket, fiz_zmq_msg *part, const fiz_spin *spin, uint64_t began)
 {
-    int limit_ms = 0, borrowed, error = 0;
-    size_t size = sizeof limit_ms;
+    do {
+        if (fiz_zmq.msg_recv(part, socket, FIZ_ZMQ_DONTWAIT) >= 0)
+            return 0;
+        if (fiz_zmq.error() != EAGAIN)
+            return fiz_zmq.error();
+        fiz_yield();
+    } while (fiz_spin_clock() - began < spin->span_ns);
+    return EAGAIN;
+}
 
-    if (slice_ms < 0 || flags & FIZ_ZMQ_DONTWAIT)
-        return fiz_zmq.msg_recv(part, socket, flags) < 0 ? fiz_zmq.error() : 0;
-    if (fiz_zmq.getsockopt(socket, FIZ_ZMQ_RCVTIMEO, &limit_ms, &size) != 0)
-        return fiz_zmq.error();
-    borrowed = limit_ms < 0 || limit_ms > slice_ms;
+/* Sleeps until the first part is there. RCVTIMEO is borrowed and restored within this
+ * call: a poll beforehand would cost several times as much. */
+static int sleep_for_first(void *socket, fiz_zmq_msg *part, int slice_ms, int limit_ms)
+{
+    int borrowed = limit_ms < 0 || limit_ms > slice_ms, error = 0;
+
     if (borrowed && timeout_set(socket, slice_ms) != 0)
         return fiz_zmq.error();
-    if (fiz_zmq.msg_recv(part, socket, flags) < 0)
+    if (fiz_zmq.msg_recv(part, socket, 0) < 0)
         error = fiz_zmq.error();
     if (borrowed) {
         (void)timeout_set(socket, limit_ms); /* fails where the context ends: no matter */
@@ -162,8 +170,32 @@ static int receive_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flag
     return error;
 }
 
+static int receive_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags, fiz_spin *spin)
+{
+    int limit_ms = 0, error = EAGAIN;
+    size_t size = sizeof limit_ms;
+    uint64_t began = 0;
+
+    if (slice_ms < 0 || flags & FIZ_ZMQ_DONTWAIT)
+        return fiz_zmq.msg_recv(part, socket, flags) < 0 ? fiz_zmq.error() : 0;
+    if (fiz_zmq.getsockopt(socket, FIZ_ZMQ_RCVTIMEO, &limit_ms, &size) != 0)
+        return fiz_zmq.error();
+    if (slice_ms == 0 || limit_ms == 0)
+        spin = NULL;
+    if (spin != NULL) {
+        began = fiz_spin_clock();
+        if (spin->span_ns > 0)
+            error = look_for_first(socket, part, spin, began);
+    }
+    if (error == EAGAIN)
+        error = sleep_for_first(socket, part, slice_ms, limit_ms);
+    if (spin != NULL && error != EINTR)
+        fiz_spin_learn(spin, fiz_spin_clock() - began);
+    return error;
+}
+
 int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsigned *count,
-                         int slice_ms, int flags)
+                         int slice_ms, int flags, fiz_spin *spin)
 {
     fiz_zmq_msg next;
     unsigned kept = 0, interrupts = 0;
@@ -171,7 +203,7 @@ int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsign
 
     *count = 0;
     (void)fiz_zmq.msg_init(&next); /* never fails */
-    error = receive_first(socket, &next, slice_ms, flags);
+    error = receive_first(socket, &next, slice_ms, flags, spin);
     if (error) {
         (void)fiz_zmq.msg_close(&next);
         return error;

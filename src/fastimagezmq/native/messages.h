@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "libzmq.h"
+#include "spin.h"
 
 #define FIZ_PARTS_KEPT 3 /* one more than a frame has: enough to tell that it is none */
 
@@ -42,9 +43,11 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
 /* Waits for a message and takes all of it: its first FIZ_PARTS_KEPT parts are put
  * into `parts`, which become the caller's to close, `*count` tells how many; more
  * are dropped. Waits as RCVTIMEO says (`flags` FIZ_ZMQ_DONTWAIT: not at all), but
- * for `slice_ms` at most unless that is negative. On an error `*count` is 0. */
+ * for `slice_ms` at most unless that is negative. With a slice above 0 it may look for
+ * a while before it sleeps, as `spin` says, which learns from it; NULL: it sleeps at once.
+ * On an error `*count` is 0. */
 int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsigned *count,
-                         int slice_ms, int flags);
+                         int slice_ms, int flags, fiz_spin *spin);
 
 /* The holds that libzmq has given up since the last call, as a chain; or NULL. */
 fiz_hold *fiz_messages_done(void);

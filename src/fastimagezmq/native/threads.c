@@ -19,6 +19,10 @@ typedef HANDLE thread_handle;
 typedef pthread_t thread_handle;
 #endif
 
+/* How often a caller looks whether the last tasks are done before it sleeps: for some
+ * tens of microseconds, which is what sleeping and being woken would cost. */
+#define LOOKS 100
+
 /* A call of fiz_parallel, on its caller's stack. */
 typedef struct job {
     struct job *next_waiting;
@@ -263,6 +267,11 @@ void fiz_parallel(unsigned threads, unsigned count, fiz_task task, void *arg)
     }
     while (j.begun < j.count)
         run_next(&j);
+    for (unsigned looks = 0; j.running > 0 && looks < LOOKS; looks++) {
+        fiz_mutex_unlock(&mutex);
+        fiz_yield();
+        fiz_mutex_lock(&mutex);
+    }
     while (j.running > 0)
         fiz_condition_wait(&progress, &mutex);
     fiz_mutex_unlock(&mutex);
