@@ -1,8 +1,9 @@
-"""``python -m bench.publish``: put the tables of a measurement into docs/benchmarks.md."""
+"""``python -m bench.publish``: put the tables and the plot of a measurement into docs."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     arguments.page.write_text(page, encoding="utf-8")
     print(f"{arguments.page} has the tables of {arguments.results}")
+    plot = arguments.results.with_suffix(".png")
+    if plot.exists():
+        shutil.copyfile(plot, arguments.page.with_suffix(".png"))
+        print(f"{arguments.page.with_suffix('.png')} is {plot}")
     return 0
 
 

@@ -161,7 +161,9 @@ def test_what_is_measured_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
 
     page = tmp_path / "page.md"
     page.write_text(f"above\n{publish.BEGIN}\nold\n{publish.END}\nbelow\n", encoding="utf-8")
+    (tmp_path / "results.png").write_bytes(b"the plot")
     assert publish.main([str(tmp_path / "results.json"), "--page", str(page)]) == 0
+    assert page.with_suffix(".png").read_bytes() == b"the plot"
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"above\n{publish.BEGIN}\n")
     assert text.endswith(f"\n{publish.END}\nbelow\n")
