@@ -6,6 +6,7 @@ And here it is settled that this process has eight threads for a JPEG, however f
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import time
 import weakref
@@ -30,6 +31,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("tests")
+
+
+# A shell ignores SIGINT in what it starts in the background, and the processes that tests start
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 with pytest.MonkeyPatch.context() as patch:  # gone before the tests start other processes
