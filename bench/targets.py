@@ -93,7 +93,7 @@ def targets() -> Iterator[Target]:
             _ratio(plan.JPEG, size, plan.FAST_422, plan.NETGEAR_EQUAL),
         )
     yield Target(
-        f"frames/s to imagezmq's, JPEG {_FULL_HD}, in_flight=4 threads=1",
+        f"frames/s to imagezmq's, JPEG {_FULL_HD}, in_flight=4 threads=1 copy=False",
         1.8,
         _ratio(plan.JPEG, _FULL_HD, plan.WINDOW_1),
     )
@@ -104,7 +104,7 @@ def targets() -> Iterator[Target]:
             _against_limit(size, plan.FAST, "lockstep"),
         )
         yield Target(
-            f"frames/s to the codec's limit, JPEG {size}, in_flight=4 threads=1",
+            f"frames/s to the codec's limit, JPEG {size}, in_flight=4 threads=1 copy=False",
             0.9,
             _against_limit(size, plan.WINDOW_1, "pipelined"),
         )

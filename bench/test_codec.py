@@ -80,10 +80,22 @@ def test_decode_with_cv2(benchmark: BenchmarkFixture, size: str) -> None:
     assert image.shape[:2] == SIZES[size][::-1]
 
 
-@pytest.mark.parametrize("scale", [1, 1 / 2, 1 / 4, 1 / 8])
-@pytest.mark.benchmark(group="decode 1080p, by scale")
-def test_decode_scaled(benchmark: BenchmarkFixture, scale: float) -> None:
-    image = benchmark(fastimagezmq.decode_jpeg, jpeg_of("1080p"), scale=scale)
+@pytest.mark.parametrize(
+    ("colorspace", "scale"),
+    [
+        ("BGR", 1),
+        ("BGR", 1 / 2),
+        ("BGR", 1 / 4),
+        ("BGR", 1 / 8),
+        ("GRAY", 1),
+        ("GRAY", 1 / 2),
+        ("YUV420", 1),
+    ],
+)
+@pytest.mark.benchmark(group="decode 1080p on one thread, by what is wanted of it")
+def test_decode_less(benchmark: BenchmarkFixture, colorspace: str, scale: float) -> None:
+    options = {"colorspace": colorspace, "scale": scale, "threads": 1}
+    image = benchmark(fastimagezmq.decode_jpeg, jpeg_of("1080p"), **options)
     assert image.shape[1] == 1920 * scale
 
 

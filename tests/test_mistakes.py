@@ -294,3 +294,12 @@ def test_every_error_is_documented_and_has_a_class_of_old() -> None:
     for kind in (AddressError, CodecError, Error, StateError, fastimagezmq.WireError):
         assert kind.__doc__
         assert issubclass(kind, Error)
+
+
+@pytest.mark.parametrize("threads", [-1, 257, True, 1.5, "2"])
+def test_a_wrong_number_of_threads(threads: Any) -> None:
+    words = "give a number of threads up to 256, or 0 for as many as help"
+    with pytest.raises(ValueError, match=words):
+        ImageHub("tcp://127.0.0.1:*", threads=threads)
+    with pytest.raises(ValueError, match=words):
+        ImageSender(jpeg=85, threads=threads)

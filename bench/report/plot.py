@@ -18,8 +18,8 @@ _STYLES = {
     "NetGear": ("#E69F00", "v", "NetGear (JPEG: same quality, 4:2:2)"),
     plan.NETGEAR_EQUAL: ("#E69F00", "v", "NetGear (JPEG: same quality, 4:2:2)"),
     plan.FAST: ("#0072B2", "o", "fastimagezmq"),
-    plan.WINDOW: ("#56B4E9", "D", "fastimagezmq, in_flight=4"),
-    plan.WINDOW_1: ("#009E73", "^", "fastimagezmq, in_flight=4, threads=1"),
+    plan.WINDOW: ("#56B4E9", "D", "fastimagezmq, in_flight=4, copy=False"),
+    plan.WINDOW_1: ("#009E73", "^", "fastimagezmq, in_flight=4, threads=1, copy=False"),
 }
 _LIMIT_COLOR = "#CC79A7"
 

@@ -10,6 +10,7 @@ __all__ = [
     "COLORSPACES",
     "DEFAULT_MAX_PIXELS",
     "SUBSAMPLINGS",
+    "THREADS_MAX",
     "JpegInfo",
     "JpegJob",
     "Lease",
@@ -30,6 +31,7 @@ _Out = TypeVar("_Out", bound=_Pixels | tuple[_Pixels, _Pixels, _Pixels] | list[_
 COLORSPACES: Final[tuple[str, ...]]
 SUBSAMPLINGS: Final[tuple[str, ...]]
 DEFAULT_MAX_PIXELS: Final[int]
+THREADS_MAX: Final[int]
 
 class PoolStats(NamedTuple):
     leases: int

@@ -46,6 +46,7 @@ __all__ = [
     "COLORSPACES",
     "DEFAULT_MAX_PIXELS",
     "SUBSAMPLINGS",
+    "THREADS_MAX",
     "JpegInfo",
     "JpegJob",
     "Lease",
@@ -60,6 +61,7 @@ __all__ = [
     "thread_count",
 ]
 
+THREADS_MAX = FIZ_THREADS_MAX
 DEFAULT_MAX_PIXELS = 1 << 27
 
 cdef dict _LAYOUTS = {

@@ -131,7 +131,10 @@ def _add_bench(
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
     return seconds
@@ -201,8 +204,9 @@ def _measure(arguments: argparse.Namespace) -> int:
 def _until_interrupted(results: Iterable[Result]) -> Iterator[Result]:
     """Give the results until Ctrl-C, also one that came where Python can raise nothing.
 
-    An exception out of a signal handler is dropped, with a word on stderr at best, when it
-    falls into an object's finaliser; and these measurements make and drop many objects.
+    An exception out of a signal handler is dropped, with a word on stderr, when it falls into
+    an object's finaliser; and these measurements make and drop many objects. Here it is
+    remembered, so the word is left out.
     """
     interrupted = False
 
@@ -211,7 +215,12 @@ def _until_interrupted(results: Iterable[Result]) -> Iterator[Result]:
         interrupted = True
         raise KeyboardInterrupt
 
+    def pass_over(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not KeyboardInterrupt:
+            hook(unraisable)
+
     before = signal.signal(signal.SIGINT, note)
+    hook, sys.unraisablehook = sys.unraisablehook, pass_over
     try:
         for result in results:
             if interrupted:
@@ -221,6 +230,7 @@ def _until_interrupted(results: Iterable[Result]) -> Iterator[Result]:
             raise KeyboardInterrupt
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook
 
 
 def _print_results(results: Iterable[Result]) -> None:

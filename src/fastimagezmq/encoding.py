@@ -12,7 +12,20 @@ if TYPE_CHECKING:
 
     from .wire import BytesLike
 
-__all__ = ["Encoding"]
+__all__ = ["Encoding", "check_threads"]
+
+
+def check_threads(threads: Any) -> None:
+    """Refuse what is no number of threads for a JPEG.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    most = _codec.THREADS_MAX
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= most:
+        raise ValueError(
+            f"threads={threads!r}: give a number of threads up to {most}, or 0 for as many as help"
+        )
 
 
 class Encoding(NamedTuple):
@@ -30,10 +43,7 @@ class Encoding(NamedTuple):
             TypeError, ValueError: with one sentence that says what to write.
         """
         jpeg, subsampling, colorspace, threads = self
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
-            raise ValueError(
-                f"threads={threads!r}: give a number of threads, or 0 for as many as help"
-            )
+        check_threads(threads)
         if jpeg is None:
             for (name, default), value in zip(self._field_defaults.items(), self, strict=True):
                 if value != default:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import zmq
 
 from . import _codec, wire
+from .encoding import check_threads
 from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
@@ -385,7 +386,6 @@ def _check_options(on_error: str, colorspace: str, scale: float, threads: int) -
         raise ValueError(f"colorspace={colorspace!r} is none of {known}")
     if isinstance(scale, bool) or scale not in (1, 1 / 2, 1 / 4, 1 / 8):
         raise ValueError(f"scale={scale!r}: give 1, 1/2, 1/4 or 1/8")
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
-        raise ValueError(f"threads={threads!r}: give a number of threads, or 0 for as many as help")
+    check_threads(threads)
     if colorspace == "YUV420" and scale != 1:
         raise ValueError('colorspace="YUV420" is decoded at full size only: leave out scale')

@@ -7,9 +7,8 @@
  * that of the Linux kernel's KVM (virt/kvm/halt-polling in its documentation): grow while
  * waits are short, stop when one is long.
  *
- * Looking costs CPU time, but never more than the wait that it shortens: FIZ_SPIN_MAX_NS
- * for each message that comes within that time, and nothing where messages come at a
- * camera's pace.
+ * Looking costs CPU time, FIZ_SPIN_MAX_NS at most: for each message that comes within that
+ * time, and once when the waits become longer. Nothing where messages come at a camera's pace.
  */
 #ifndef FIZ_SPIN_H
 #define FIZ_SPIN_H
