@@ -20,6 +20,7 @@ import zmq
 
 import fastimagezmq
 from fastimagezmq import _codec, cli, image_sender, wire
+from fastimagezmq.clocks import Exchange
 from fastimagezmq.transport import sockets
 
 if TYPE_CHECKING:
@@ -484,17 +485,16 @@ def test_headers_that_receivers_must_accept() -> None:
 
 def test_keys_and_their_order() -> None:
     told = [code(row["key"])[0] for row in rows_with(WIRE["Keys"], "key")]
-    written: dict[str, Any] = json.loads(
-        wire.pixels_header("m", np.dtype("u1"), (1,), 1.5, 0)
-    ) | json.loads(wire.blob_header("m", wire.ENC_JPEG, 1.5, 0))
-    assert set(told) == {*written, "echo"}
+    before = Exchange(0, 1.5, 1.5, 1.75)
+    pixels = json.loads(wire.pixels_header("m", np.dtype("u1"), (1,), 1.5, 0, before))
+    blob = json.loads(wire.blob_header("m", wire.ENC_JPEG, 1.5, 0, before))
+    assert set(told) == {*pixels, *blob}
     order = re.search(r"keys in the order (.*?), those", WIRE["As written"])
     assert order
-    assert code(order[1]) == ["msg", "dtype", "shape", "enc", "ts", "seq"]
-    assert list(json.loads(wire.pixels_header("m", np.dtype("u1"), (1,), 1.5, 0))) == [
-        key for key in code(order[1]) if key != "enc"
-    ]
-    assert list(json.loads(wire.blob_header("m", "jpeg", 1.5, 0))) == ["msg", "enc", "ts", "seq"]
+    keys = code(order[1])
+    assert keys == ["msg", "dtype", "shape", "enc", "ts", "seq", "echo"]
+    assert list(pixels) == [key for key in keys if key != "enc"]
+    assert list(blob) == [key for key in keys if key not in ("dtype", "shape")]
 
 
 def test_values_of_enc() -> None:

@@ -14,8 +14,9 @@ import pytest
 import zmq
 
 import fastimagezmq
-from fastimagezmq import ImageHub, ImageSender, _codec, cli, doctor
+from fastimagezmq import ImageHub, ImageSender, _codec, cli, doctor, reach
 from fastimagezmq.transport import messages
+from processes import beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,3 +205,104 @@ def test_long_lines_lose_their_middle(capsys: pytest.CaptureFixture[str]) -> Non
     line = capsys.readouterr().out.rstrip("\n")
     assert len(line) == 80
     assert line.endswith("end.so")
+
+
+# --- on the way to a hub -------------------------------------------------------------
+
+
+def lines_of(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert done.stderr == ""
+    assert max(map(len, done.stdout.splitlines()[:-1]), default=0) <= 80
+    return [re.sub(r"\d\.\d ms", "T ms", line) for line in done.stdout.splitlines()]
+
+
+def port_of(socket: Any) -> int:
+    return int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+
+def test_each_step_to_a_hub_is_told() -> None:
+    with ImageHub("tcp://127.0.0.1:*") as hub:
+        port = port_of(hub.zmq_socket)
+        done = run(f"tcp://localhost:{port}")
+        name, *rest = lines_of(done)
+        assert re.match(r"name +localhost is .*127\.0\.0\.1", name)
+        assert rest == [
+            f"port           {port} is open",
+            "ZeroMQ         shakes hands",
+            "hub            its socket is REP",
+            "all is well",
+        ]
+        assert done.returncode == 0
+        assert not hub.poll(0.1)  # and nothing was sent
+
+
+def test_a_picture_is_sent_when_asked_for() -> None:
+    with ImageHub("tcp://127.0.0.1:*", timeout=30) as hub:
+
+        def answer() -> None:
+            assert hub.recv_image()[0] == "fastimagezmq doctor"
+            hub.send_reply(b"seen")
+
+        with beside(answer):
+            done = run(f"tcp://127.0.0.1:{port_of(hub.zmq_socket)}", "--send")
+        *_, last, verdict = lines_of(done)
+        assert last == "reply          b'seen' to a picture of 64x48, after T ms"
+        assert verdict == "all is well"
+
+
+def test_a_hub_that_does_not_reply_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_REPLY_MS", 200)
+    with ImageHub("tcp://127.0.0.1:*") as hub:
+        address = f"tcp://127.0.0.1:{port_of(hub.zmq_socket)}"
+        *_, last = reach.examine(address, subscribe=False, send=True)
+        assert last.name == "reply"
+        assert "send_reply()" in last.advice
+
+
+def test_a_pub_sender_is_looked_for_with_pub() -> None:
+    with ImageSender("tcp://127.0.0.1:*", REQ_REP=False) as sender:
+        address = f"tcp://127.0.0.1:{port_of(sender.zmq_socket)}"
+        assert "sender         its socket is PUB" in lines_of(run(address, "--pub"))
+        done = run(address)
+        assert done.returncode == 1
+        assert "hub: its socket is PUB, which a REQ socket cannot talk to" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "words"),
+    [
+        ("tcp://no.such.host.invalid:5555", "name", "was not found"),
+        ("tcp://127.0.0.1:9", "port", "nothing listens there"),
+        ("127.0.0.1:5555", "address", 'write "tcp://127.0.0.1:5555"'),
+        ("tcp://127.0.0.1:99999", "address", "99999"),
+        ("ipc:///no/such/file", "ZeroMQ", "nothing listens there"),
+    ],
+)
+def test_the_first_step_that_fails_is_the_last(address: str, name: str, words: str) -> None:
+    *well, last = reach.examine(address, subscribe=False, send=True)
+    assert last.name == name
+    assert words in last.advice
+    assert not any(finding.advice for finding in well)
+
+
+def test_another_program_on_the_port_is_told() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            connection.close()
+
+        with beside(hang_up):
+            address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+            *_, last = reach.examine(address, subscribe=False, send=False)
+        assert last.name == "ZeroMQ"
+        assert "does not speak ZeroMQ" in last.advice
+
+
+@pytest.mark.parametrize("arguments", [["--pub"], ["--send"], ["tcp://a:1", "--pub", "--send"]])
+def test_options_that_do_not_combine(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "doctor: error:" in done.stderr

@@ -53,12 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("program", help="the Python program's file")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     bench = _add_bench(commands)
-    _add_doctor(commands)
+    doctor = _add_doctor(commands)
     arguments = parser.parse_args(argv)
     if arguments.command == "bench":
         return _bench(arguments, bench)
     if arguments.command == "doctor":
-        return _doctor(as_json=arguments.json)
+        return _doctor(arguments, doctor)
     return _run(arguments.program, arguments.args, run)
 
 
@@ -283,22 +283,43 @@ def _three_digits(value: float | None) -> str:
 # --- doctor --------------------------------------------------------------------------
 
 
-def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_doctor(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor",
-        help="look this installation over, and say what is wrong with it",
+        help="look this installation, or the way to a hub, over, and say what is wrong",
         description="Looks this installation over: versions, which way messages take, whether"
         " SIMD is in use, how many threads a JPEG gets, and whether a picture can be encoded,"
-        " decoded and sent. The exit status is 1 if something is wrong.",
+        " decoded and sent. With an ADDRESS it looks at the way to that hub instead: name, port,"
+        " handshake, kind of socket. The exit status is 1 if something is wrong.",
+    )
+    doctor.add_argument(
+        "address", nargs="?", metavar="ADDRESS", help="a hub's, such as tcp://hub.local:5555"
+    )
+    doctor.add_argument(
+        "--pub", action="store_true", help="ADDRESS is a PUB sender's (REQ_REP=False)"
+    )
+    doctor.add_argument(
+        "--send", action="store_true", help="send one small picture to the hub at ADDRESS"
     )
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    return doctor
 
 
-def _doctor(*, as_json: bool) -> int:
-    from . import doctor  # noqa: PLC0415
+def _doctor(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from . import doctor, reach  # noqa: PLC0415
 
+    address, pub, send, as_json = arguments.address, arguments.pub, arguments.send, arguments.json
+    if address is None and (pub or send):
+        parser.error("--pub and --send are about an ADDRESS: give one, tcp://hub.local:5555")
+    if pub and send:
+        parser.error("a PUB sender (--pub) takes no pictures: leave out --send")
+    looked_at = (
+        doctor.examine() if address is None else reach.examine(address, subscribe=pub, send=send)
+    )
     findings = []
-    for finding in doctor.examine():
+    for finding in looked_at:
         findings.append(finding)
         if not as_json:
             _print_finding(finding.name, finding.told)

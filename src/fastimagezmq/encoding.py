@@ -10,6 +10,7 @@ from .transport import bodies
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .clocks import Exchange
     from .wire import BytesLike
 
 __all__ = ["Encoding", "check_threads"]
@@ -73,6 +74,7 @@ class Encoding(NamedTuple):
         image: Any,
         timestamp: float | None = None,
         sequence: int | None = None,
+        before: Exchange | None = None,
     ) -> bytes:
         """Build the header of an image; refuses what cannot be sent before any work is done.
 
@@ -80,9 +82,9 @@ class Encoding(NamedTuple):
             TypeError: no array, a dtype that cannot be sent, or no JSON value.
         """
         if self.jpeg is None:
-            return wire.pixels_header(msg, image.dtype, image.shape, timestamp, sequence)
+            return wire.pixels_header(msg, image.dtype, image.shape, timestamp, sequence, before)
         encoding = wire.ENC_JPEG_GRAY if self.colorspace == "GRAY" else wire.ENC_JPEG
-        return wire.blob_header(msg, encoding, timestamp, sequence)
+        return wire.blob_header(msg, encoding, timestamp, sequence, before)
 
     def checked(self, image: Any) -> Any:
         """Return the image as a plain array, or as the planes that YUV420 may come in.

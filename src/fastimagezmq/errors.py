@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zmq
 
-__all__ = ["AddressError", "CodecError", "Error", "StateError", "WireError"]
+__all__ = ["AddressError", "CodecError", "Error", "HubTimeout", "StateError", "WireError"]
 
 
 class Error(Exception):
@@ -36,6 +36,16 @@ class _ZmqError(Error, zmq.ZMQError):
 
 class AddressError(_ZmqError):
     """An address that cannot be bound or connected; ``errno`` is libzmq's."""
+
+
+class HubTimeout(Error, zmq.Again, TimeoutError):  # type: ignore[misc]  # noqa: N818
+    """What was waited for did not come within ``timeout=``; ``errno`` is EAGAIN."""
+
+    def __init__(self, message: str) -> None:
+        zmq.ZMQError.__init__(self, zmq.EAGAIN, message)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class StateError(_ZmqError):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from .clocks import Clock
+
 __all__ = ["DecodeOptions", "Frame"]
 
 
@@ -34,17 +36,21 @@ class Frame:
         timestamp: when the sender was given the image, in seconds since the Unix epoch
             by its clock, or None if it does not stamp its frames.
         sequence: the sender's frame counter, from 0, or None likewise.
+        clock: how the sender's clock stands to this machine's: ``offset``, seconds that it
+            is ahead, and ``error``, by which that may be wrong. It is known from the
+            second stamped frame of a REQ sender on; None: it is not known.
 
     A JPEG frame is decoded when ``image`` is first read, and only then.
     In a notebook a frame shows itself as a picture.
     """
 
-    __slots__ = ("_decode", "_gray", "_image", "jpeg", "message", "sequence", "timestamp")
+    __slots__ = ("_decode", "_gray", "_image", "clock", "jpeg", "message", "sequence", "timestamp")
 
     message: Any
     jpeg: Buffer | None
     timestamp: float | None
     sequence: int | None
+    clock: Clock | None
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Frame:
         self.jpeg = jpeg
         self.timestamp = timestamp
         self.sequence = sequence
+        self.clock = None
         self._image = image
         self._gray = gray
         self._decode = decode
@@ -94,10 +101,13 @@ class Frame:
     def age(self) -> float | None:
         """Seconds since the timestamp, or None without one.
 
-        It compares the sender's clock with this machine's, and is only as good as
-        their agreement.
+        Where ``clock`` is known, it is right within ``clock.error``, however wrong the
+        sender's clock is. Else, as with PUB/SUB, it trusts that both clocks agree.
         """
-        return None if self.timestamp is None else time.time() - self.timestamp
+        if self.timestamp is None:
+            return None
+        offset = 0.0 if self.clock is None else self.clock.offset
+        return time.time() + offset - self.timestamp
 
     @property
     def camera(self) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
@@ -10,17 +12,20 @@ import zmq
 
 from . import _codec, wire
 from .encoding import check_threads
+from .clocks import Clocks
 from .endpoint import Endpoint, exclusive
-from .errors import CodecError, StateError, WireError
+from .errors import CodecError, HubTimeout, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .throttle import Throttle
 from .transport import SerializingSocket, messages, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
+
+    from .clocks import Clock
 
 __all__ = ["HubStats", "ImageHub"]
 
@@ -45,6 +50,8 @@ class ImageHub(Endpoint):
         open_port: with ``REQ_REP=True`` the address to bind, ``tcp://*:port``; else a
             sender's address, ``tcp://host:port``, to connect to.
         REQ_REP: True: REQ/REP; each frame wants a ``send_reply``. False: PUB/SUB.
+        timeout: how many seconds ``recv_*`` and a loop over the hub wait for a frame at
+            most; then they raise HubTimeout. None: for ever.
         on_error: what becomes of a malformed message. "skip": it is counted, logged and
             passed over, and its REQ sender is answered ``b"ERROR: ..."``. "raise": the
             same, and ``WireError`` or ``CodecError`` is raised; the stream goes on after.
@@ -72,12 +79,15 @@ class ImageHub(Endpoint):
     REQ_REP: bool = True
 
     _addresses_asked: deque[tuple[str, Future[None]]]  # by connect, to be connected
+    _fiz_timeout: float | None = None
     _fiz_raises = False
     _fiz_decode = DecodeOptions()
     _fiz_max_bytes = wire.DEFAULT_MAX_BYTES
     _fiz_received = 0
     _fiz_malformed = 0
     _fiz_answered_for_program = False
+    _fiz_clocks: Clocks | None = None  # of the senders that stamp their frames
+    _fiz_unanswered = False  # a frame was given to the program, which may still reply
     _fiz_warnings: Throttle
 
     def __init__(
@@ -85,6 +95,7 @@ class ImageHub(Endpoint):
         open_port: str = "tcp://*:5555",
         REQ_REP: bool = True,
         *,
+        timeout: float | None = None,
         on_error: str = "skip",
         colorspace: str = "BGR",
         scale: float = 1,
@@ -97,7 +108,9 @@ class ImageHub(Endpoint):
         _check_options(on_error, colorspace, scale, threads)
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
+        _check_timeout(timeout)
         self.REQ_REP = REQ_REP
+        self._fiz_timeout = timeout
         self._fiz_raises = on_error == "raise"
         self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels, threads)
         self._fiz_max_bytes = max_bytes
@@ -105,7 +118,7 @@ class ImageHub(Endpoint):
         if rcvhwm is not None:
             self._fiz_options[zmq.RCVHWM] = rcvhwm
         try:
-            if REQ_REP == True:  # noqa: E712 (imageZMQ's own comparison)
+            if self._answers():
                 self.init_reqrep(open_port)
             else:
                 self.init_pubsub(open_port)
@@ -127,6 +140,9 @@ class ImageHub(Endpoint):
         socket = self._open(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(address)
+
+    def _answers(self) -> bool:
+        return self.REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
 
     def connect(self, open_port: str) -> None:
         """Receive from one more PUB sender; in REQ/REP mode this does nothing.
@@ -160,6 +176,50 @@ class ImageHub(Endpoint):
                 self._close_what_was_left()
         asked.result()
 
+    def poll(self, timeout: float | None = 0) -> bool:
+        """Wait until a frame is there to be received, or any other message.
+
+        Args:
+            timeout: seconds to wait at most; 0: only look; None: for ever.
+
+        Returns:
+            Whether there is one. A malformed message counts, which ``recv_*`` will pass
+            over, to wait for the next one. While a frame wants its ``send_reply`` first: False
+            at the end of the wait.
+
+        Raises:
+            ValueError: a timeout that is no number of seconds.
+            StateError: closed.
+            zmq.ContextTerminated: closed meanwhile.
+        """
+        _check_timeout(timeout)
+        return self._poll(timeout)
+
+    def __iter__(self) -> Iterator[tuple[Any, NDArray[Any]]]:
+        """Give each frame as ``recv_image`` does, and reply ``b"OK"`` after the loop's body.
+
+        The reply is sent, unless the body has called ``send_reply`` itself, when the next
+        frame is asked for, and also when the body ends the loop. The loop ends when the hub
+        is closed.
+
+        Raises:
+            HubTimeout: no frame came within the hub's ``timeout=``; a new loop goes on.
+            WireError, CodecError, zmq.Again: as ``recv_image``.
+        """
+        while not self._fiz_gate.closed:
+            try:
+                received = self.recv_image()
+            except (StateError, zmq.ContextTerminated):
+                if self._fiz_gate.closed:
+                    return
+                raise
+            try:
+                yield received
+            finally:
+                del received
+                if self._fiz_unanswered and self._answers() and not self._fiz_gate.closed:
+                    self.send_reply()
+
     def recv_image(self, copy: bool = False) -> tuple[Any, NDArray[Any]]:
         """Wait for the next frame; a JPEG, however sent, is decoded.
 
@@ -175,6 +235,7 @@ class ImageHub(Endpoint):
         Raises:
             StateError: closed, or the frame before wants its ``send_reply`` first.
             WireError, CodecError: a malformed message, with ``on_error="raise"`` only.
+            HubTimeout: no frame came within ``timeout=``.
             zmq.Again: the program set RCVTIMEO, and it has passed.
         """
         del copy
@@ -220,6 +281,21 @@ class ImageHub(Endpoint):
         self._reply(reply_message)
 
     @exclusive
+    def _poll(self, timeout: float | None) -> bool:
+        socket = self.zmq_socket
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self._connect_asked()
+            left_ms = _milliseconds_until(deadline)
+            slice_ms = waiting.SLICE_MS if left_ms is None else min(left_ms, waiting.SLICE_MS)
+            if socket.poll(slice_ms, zmq.POLLIN):
+                return True
+            if self._fiz_gate.closed:
+                raise zmq.ContextTerminated
+            if left_ms == 0:
+                return False
+
+    @exclusive
     def _reply(self, reply_message: bytes) -> None:
         if self._fiz_answered_for_program:
             # The message that recv_* raised for: its sender has been told already.
@@ -234,6 +310,9 @@ class ImageHub(Endpoint):
                 socket.send(reply_message)
         except zmq.ZMQError as error:
             raise _explained_reply(error) from None
+        self._fiz_unanswered = False
+        if self._fiz_clocks is not None:
+            self._fiz_clocks.replied(time.time())
 
     def stats(self) -> HubStats:
         """Return how many frames were received, and how many messages were malformed."""
@@ -243,6 +322,7 @@ class ImageHub(Endpoint):
 
     def _decoded(self, parts: list[Any]) -> tuple[Any, NDArray[Any]]:
         header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
+        self._clock_of(header)
         if header.dtype is not None:
             return header.message, wire.parse_array(header, body)
         frame = wire.frame_of(header, body, decode=self._fiz_decode)
@@ -250,10 +330,26 @@ class ImageHub(Endpoint):
 
     def _opaque(self, parts: list[Any]) -> tuple[Any, messages.Part]:
         header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
+        self._clock_of(header)
         return header.message, body
 
     def _parse(self, parts: list[Any]) -> Frame:
-        return wire.parse_frame(parts, max_bytes=self._fiz_max_bytes, decode=self._fiz_decode)
+        header, body = wire.parse_parts(parts, max_bytes=self._fiz_max_bytes)
+        clock = self._clock_of(header)
+        frame = wire.frame_of(header, body, decode=self._fiz_decode)
+        frame.clock = clock
+        return frame
+
+    def _clock_of(self, header: wire.Header) -> Clock | None:
+        """Follow the clock of a sender that stamps; the reply to come is a part of that."""
+        sequence, timestamp = header.sequence, header.timestamp
+        if sequence is None or timestamp is None or not self._answers():
+            if self._fiz_clocks is not None:
+                self._fiz_clocks.other_came()
+            return None
+        if self._fiz_clocks is None:
+            self._fiz_clocks = Clocks()
+        return self._fiz_clocks.frame_came(sequence, timestamp, header.before, time.time())
 
     def _receive(self, parse: Callable[[list[Any]], _T], by_socket: str | None = None) -> _T:
         """Return the next message that ``parse`` takes; the others are dealt with.
@@ -265,16 +361,19 @@ class ImageHub(Endpoint):
             if not gate.enter():
                 self._refuse()
             socket = self.zmq_socket
-            self._fiz_answered_for_program = False
+            self._fiz_answered_for_program = self._fiz_unanswered = False
+            timeout = self._fiz_timeout
+            deadline = None if timeout is None else time.monotonic() + timeout
             if self._addresses_asked:
                 self._connect_asked()
             line = self._line(socket, _METHODS)
             if line is None:
                 if by_socket is not None:
+                    self._fiz_unanswered = True
                     return cast("_T", tuple(getattr(socket, by_socket)(copy=False)))
                 line = socket
             while True:
-                parts = self._receive_parts(socket, line)
+                parts = self._receive_parts(socket, line, deadline)
                 try:
                     result = parse(parts)
                 except (WireError, CodecError, MemoryError) as error:
@@ -284,18 +383,31 @@ class ImageHub(Endpoint):
                         raise
                 else:
                     self._fiz_received += 1
+                    self._fiz_unanswered = True
                     return result
         finally:
             if gate.leave():
                 self._close_what_was_left()
 
-    def _receive_parts(self, socket: SerializingSocket, line: messages.Line) -> list[Any]:
+    def _receive_parts(
+        self, socket: SerializingSocket, line: messages.Line, deadline: float | None
+    ) -> list[Any]:
+        left_ms = _milliseconds_until(deadline)
         try:
-            parts = messages.receive(line, waiting.SLICE_MS)
+            if left_ms is None or left_ms > waiting.SLICE_MS:
+                parts = messages.receive(line, waiting.SLICE_MS)
+            else:
+                parts = messages.receive(line, left_ms)
             if parts is None:
                 parts = waiting.receive(
-                    socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
+                    socket,
+                    line,
+                    endpoints=socket.endpoints,
+                    cancelled=self._is_cancelled,
+                    deadline=deadline,
                 )
+        except HubTimeout:
+            raise HubTimeout(f"no frame came within {self._fiz_timeout:g} s (timeout=)") from None
         except zmq.ZMQError as error:
             if error.errno != zmq.EFSM:
                 raise
@@ -361,6 +473,23 @@ def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
             " send_reply",
         )
     return error
+
+
+def _check_timeout(timeout: Any) -> None:
+    """Refuse a timeout that is no number of seconds.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:
+        raise ValueError(f"timeout={timeout!r}: give seconds, 0 or more, or None to wait for ever")
+
+
+def _milliseconds_until(deadline: float | None) -> int | None:
+    """Tell how long a wait may still be: until a time of ``time.monotonic``; None: for ever."""
+    return None if deadline is None else max(0, math.ceil((deadline - time.monotonic()) * 1000))
 
 
 def _check_limit(name: str, value: Any) -> None:

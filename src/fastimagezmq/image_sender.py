@@ -13,6 +13,7 @@ import zmq
 import zmq.utils.garbage  # before _close_at_exit is registered: see there
 
 from . import wire
+from .clocks import Exchange
 from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
@@ -91,6 +92,9 @@ class ImageSender(Endpoint):
     _fiz_stamp = False
     _fiz_reqrep = True
     _fiz_sequence = 0
+    # With stamps: those of the frame in hand, and the last that was answered.
+    _fiz_stamped_at = _fiz_left = 0.0
+    _fiz_before: Exchange | None = None
     _fiz_answered = 0
     # The last header of raw pixels, and what it was made of: most streams repeat it for ever.
     _fiz_known: tuple[Any, Any, Any, bytes] = (None, None, None, b"")
@@ -333,6 +337,7 @@ class ImageSender(Endpoint):
         encoding = self._fiz_encoding
         image = encoding.checked(image)
         header = encoding.header(msg, image, *self._stamps())
+        stamps = self._stamps_in_hand()
         if encoding.jpeg is not None:
             encoding.job(image)  # refuses an array that does not fit, before it takes room
         pipeline = self._pipeline()
@@ -343,14 +348,15 @@ class ImageSender(Endpoint):
         if self._fiz_copy:
             image = encoding.kept(image)
         if encoding.jpeg is not None:
-            pipeline.put(header, encoding.job(image))
+            pipeline.put(header, encoding.job(image), stamps)
         else:
             body = bodies.of_array(image)
-            pipeline.put(header, lambda: body)
+            pipeline.put(header, lambda: body, stamps)
 
     @exclusive
     def _enqueue_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
         header = wire.blob_header(msg, None, *self._stamps())
+        stamps = self._stamps_in_hand()
         bodies.checked_blob(jpg_buffer)
         pipeline = self._pipeline()
         room = pipeline.make_room()
@@ -358,7 +364,10 @@ class ImageSender(Endpoint):
         if not room:
             return
         body = bodies.kept_blob(jpg_buffer) if self._fiz_copy else bodies.of_blob(jpg_buffer)
-        pipeline.put(header, lambda: body)
+        pipeline.put(header, lambda: body, stamps)
+
+    def _stamps_in_hand(self) -> tuple[int, float] | None:
+        return (self._fiz_sequence, self._fiz_stamped_at) if self._fiz_stamp else None
 
     def _pipeline(self) -> Pipeline:
         """Return the pipeline, started by the first frame: until then options may be set."""
@@ -426,10 +435,17 @@ class ImageSender(Endpoint):
         else:  # (np.ascontiguousarray would make a 0-d array 1-d.)
             socket.send_array(np.asarray(image, order="C"), msg, copy=False)
 
-    def _stamps(self) -> tuple[float | None, int | None]:
-        return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
+    def _stamps(self) -> tuple[float | None, int | None, Exchange | None]:
+        if not self._fiz_stamp:
+            return None, None, None
+        self._fiz_stamped_at = time.time()
+        pipeline = self._fiz_pipeline
+        before = self._fiz_before if pipeline is None else pipeline.answered_last()
+        return self._fiz_stamped_at, self._fiz_sequence, before
 
     def _send(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
+        if self._fiz_stamp:
+            self._fiz_left = time.time()
         try:
             try:
                 messages.send(line, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
@@ -462,6 +478,10 @@ class ImageSender(Endpoint):
                 socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
             )
         answer: bytes = parts[0].bytes
+        if self._fiz_stamp:
+            self._fiz_before = Exchange(
+                self._fiz_sequence - 1, self._fiz_stamped_at, self._fiz_left, time.time()
+            )
         self._fiz_answered += 1
         self._fiz_refusals.look_at(answer)
         return answer

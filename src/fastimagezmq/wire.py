@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from .clocks import Exchange
 from .errors import WireError
 from .frame import DecodeOptions, Frame
 
@@ -72,6 +73,8 @@ class Header(NamedTuple):
     sequence: int | None
     nbytes: int | None
     """Of the body, where ``dtype`` and ``shape`` tell it."""
+    before: Exchange | None = None
+    """An earlier frame of the same sender and its reply, by the sender's clock."""
 
 
 # A stream's headers are all alike while its pictures are: the bytes of those up to this
@@ -109,6 +112,7 @@ def pixels_header(
     shape: tuple[int, ...],
     timestamp: float | None = None,
     sequence: int | None = None,
+    before: Exchange | None = None,
 ) -> bytes:
     """Build the header of a raw array.
 
@@ -118,12 +122,12 @@ def pixels_header(
     if type(message) is str and len(message) <= _REMEMBERED_BYTES and timestamp is sequence is None:
         return _text_pixels_header(message, dtype, shape)
     fields = {"msg": message, "dtype": checked_dtype(dtype), "shape": shape}
-    return _dump(fields, timestamp, sequence)
+    return _dump(fields, timestamp, sequence, before)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED_HEADERS)
 def _text_pixels_header(message: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    return _dump({"msg": message, "dtype": checked_dtype(dtype), "shape": shape}, None, None)
+    return _dump({"msg": message, "dtype": checked_dtype(dtype), "shape": shape})
 
 
 def blob_header(
@@ -131,6 +135,7 @@ def blob_header(
     encoding: str | None = None,
     timestamp: float | None = None,
     sequence: int | None = None,
+    before: Exchange | None = None,
 ) -> bytes:
     """Build the header of a blob, or, with ``encoding``, of an encoded picture.
 
@@ -139,23 +144,30 @@ def blob_header(
     """
     if type(message) is str and len(message) <= _REMEMBERED_BYTES and timestamp is sequence is None:
         return _text_blob_header(message, encoding)
-    return _dump(_blob_fields(message, encoding), timestamp, sequence)
+    return _dump(_blob_fields(message, encoding), timestamp, sequence, before)
 
 
 @functools.lru_cache(maxsize=_REMEMBERED_HEADERS)
 def _text_blob_header(message: str, encoding: str | None) -> bytes:
-    return _dump(_blob_fields(message, encoding), None, None)
+    return _dump(_blob_fields(message, encoding))
 
 
 def _blob_fields(message: Any, encoding: str | None) -> dict[str, Any]:
     return {"msg": message} if encoding is None else {"msg": message, "enc": encoding}
 
 
-def _dump(fields: dict[str, Any], timestamp: float | None, sequence: int | None) -> bytes:
+def _dump(
+    fields: dict[str, Any],
+    timestamp: float | None = None,
+    sequence: int | None = None,
+    before: Exchange | None = None,
+) -> bytes:
     if timestamp is not None:
         fields["ts"] = timestamp
     if sequence is not None:
         fields["seq"] = sequence
+    if before is not None:
+        fields["echo"] = before
     try:
         return json.dumps(fields).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
@@ -214,6 +226,7 @@ def _parse_header(raw: bytes) -> Header:
         _parse_number(fields.get("ts")),
         _parse_count(fields.get("seq")),
         None if dtype is None or shape is None else _body_size(dtype, shape),
+        _parse_exchange(fields.get("echo")),
     )
 
 
@@ -277,6 +290,16 @@ def _parse_number(value: Any) -> float | None:
 
 def _parse_count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < 1 << 63 else None
+
+
+def _parse_exchange(value: Any) -> Exchange | None:
+    if not isinstance(value, list) or len(value) != len(Exchange._fields):
+        return None
+    sequence = _parse_count(value[0])
+    times = [_parse_number(time) for time in value[1:]]
+    if sequence is None or None in times:
+        return None
+    return Exchange(sequence, *(time for time in times if time is not None))
 
 
 def parse_array(header: Header, body: BytesLike) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import zmq
 
+from ..clocks import Exchange
 from . import bodies, messages, waiting
 from .sockets import CLOSE_SECONDS
 
@@ -53,6 +54,8 @@ class Counts(NamedTuple):
 class _Job(NamedTuple):
     header: bytes
     make_body: Callable[[], BytesLike]
+    stamps: tuple[int, float] | None
+    """Sequence number and time in the header, if it is stamped."""
 
 
 class Pipeline:
@@ -95,8 +98,11 @@ class Pipeline:
         self._underway = 0  # taken from _waiting, and not acknowledged
         self._replies: deque[bytes] = deque(maxlen=REPLIES_KEPT)
         self._failures: deque[Exception] = deque()
+        self._answered_last: Exchange | None = None
         self._sent = self._acknowledged = self._dropped = 0
         self._resting = False  # the thread must be woken to see a change
+        # The thread's own: stamps of the frames that are sent and not answered, and when each left.
+        self._departures: deque[tuple[tuple[int, float] | None, float]] = deque()
         self._deadline: float | None = None  # monotonic; set when it is to end
         self._ended = False
         # Here, since `import fastimagezmq` would pay for it.
@@ -139,15 +145,22 @@ class Pipeline:
             self._check()
             return True
 
-    def put(self, header: bytes, make_body: Callable[[], BytesLike]) -> None:
+    def put(
+        self,
+        header: bytes,
+        make_body: Callable[[], BytesLike],
+        stamps: tuple[int, float] | None = None,
+    ) -> None:
         """Take a frame, for which ``make_room`` has made room; ``make_body`` runs later.
+
+        ``stamps``: the sequence number and the time in the header, if it has any.
 
         Raises:
             zmq.ContextTerminated: the pipeline is being closed.
         """
         with self._changed:
             self._check()
-            self._waiting.append(_Job(header, make_body))
+            self._waiting.append(_Job(header, make_body, stamps))
             self._wake()
 
     def replies(self) -> list[bytes]:
@@ -156,6 +169,11 @@ class Pipeline:
             replies = list(self._replies)
             self._replies.clear()
             return replies
+
+    def answered_last(self) -> Exchange | None:
+        """Return the stamped frame whose reply came last; None before the first."""
+        with self._changed:
+            return self._answered_last
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until every frame is acknowledged; False when ``timeout`` seconds are over.
@@ -276,11 +294,14 @@ class Pipeline:
                     continue
                 came = True
                 reply = parts[1].bytes
+                stamps, left = self._departures.popleft()
                 messages.release_done()  # the body that this answers has left
                 with self._changed:
                     self._replies.append(reply)
                     self._acknowledged += 1
                     self._underway -= 1
+                    if stamps is not None:
+                        self._answered_last = Exchange(*stamps, left, time.time())
                     self._changed.notify_all()
                 self._on_reply(reply)
         return came
@@ -301,9 +322,11 @@ class Pipeline:
                 self._failures.append(error)
                 self._changed.notify_all()
             return
+        self._departures.append((job.stamps, time.time()))
         try:
             self._send(job.header, body)
         except BaseException:
+            self._departures.pop()
             with self._changed:
                 self._forget_underway()
             raise

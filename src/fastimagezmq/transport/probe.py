@@ -123,7 +123,7 @@ def _shake_hands(connection: socket.socket, host: str, port: int, socket_type: i
         # Closed in mid-handshake: no ZeroMQ, or one that refuses without a word.
         return Finding(Outcome.NOT_ZMQ, host, port)
     if not peer or peer in _PARTNERS.get(zmq.SocketType(socket_type), (peer,)):
-        return Finding(Outcome.CONNECTED, host, port)
+        return Finding(Outcome.CONNECTED, host, port, peer.decode("ascii", "replace"))
     return Finding(Outcome.WRONG_PEER, host, port, peer.decode("ascii", "replace"))
 
 

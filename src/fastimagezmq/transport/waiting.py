@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from ..errors import HubTimeout
 from . import messages
 
 if TYPE_CHECKING:
@@ -48,14 +50,17 @@ def receive(
     *,
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
+    deadline: float | None = None,
 ) -> list[Any]:
     """Go on waiting for a message after a slice without one; warn while none comes.
 
     Waits as long as the socket's RCVTIMEO says. After five seconds, and each minute
     from then on, the addresses in ``endpoints`` are probed in the background and what
     is wrong with them is logged, one WARNING each. ``cancelled`` is asked now and then.
+    ``deadline`` is a time of ``time.monotonic`` until which to wait at most.
 
     Raises:
+        HubTimeout: nothing came until the deadline.
         zmq.Again: nothing came within RCVTIMEO.
         zmq.ContextTerminated: the socket's context was terminated meanwhile, or the wait
             was cancelled.
@@ -63,7 +68,13 @@ def receive(
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
     patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
     while True:
-        parts = messages.receive(line, patience.next_slice_ms(limit_ms))
+        slice_ms = patience.next_slice_ms(limit_ms)
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise HubTimeout("nothing came in time")
+            slice_ms = min(slice_ms, math.ceil(left * 1000))
+        parts = messages.receive(line, slice_ms)
         if parts is not None:
             return parts
 
