@@ -32,6 +32,7 @@ NAMES = [
     "threads",
     "JPEG",
     "loopback",
+    "security",
 ]
 
 
