@@ -31,8 +31,8 @@ NAMES = [
     "SIMD",
     "threads",
     "JPEG",
-    "loopback",
     "security",
+    "loopback",
 ]
 
 

@@ -893,6 +893,9 @@ def test_a_user_id_that_a_peer_claims_is_not_believed(ring: Ring) -> None:
         with sockets.create_connection((host, int(port)), 10) as peer:
             header = b'{"msg": "x", "dtype": "uint8", "shape": [1]}'
             peer.sendall(null + bytes([4, len(ready)]) + ready)
+            answer = b""
+            while b"READY" not in answer:
+                answer += peer.recv(1000)
             peer.sendall(b"\1\0" + bytes([1, len(header)]) + header + b"\0\1\1")
             part = hub.zmq_socket.recv(copy=False)
             assert part.get("User-Id") == "127.0.0.1"
@@ -906,6 +909,7 @@ def test_a_user_id_that_a_peer_claims_is_not_believed(ring: Ring) -> None:
 def test_after_revocation_not_one_frame_more(
     way: str, messages: str, ring: Ring, warnings_of: Callable[[int], list[str]]
 ) -> None:
+    ring.authorize("stranger")
     with (
         ImageHub(ANY, security=ring.binding(), options=LIMITS) as hub,
         Peer(
@@ -917,7 +921,6 @@ def test_after_revocation_not_one_frame_more(
         ) as peer,
         ImageSender(address_of(hub), security=ring.connecting("stranger")) as other,
     ):
-        ring.authorize("stranger")
         for _ in range(100):
             hub.recv_image()
             hub.send_reply()
@@ -927,13 +930,16 @@ def test_after_revocation_not_one_frame_more(
             for number in range(50):
                 assert hub.recv_image()[0] == f"other {number}"
                 hub.send_reply()
-        assert hub.stats().refused > 0
         peer.hear()
-        peer.tell()
         hub.zmq_socket.rcvtimeo = 500
         with beside(lambda: hear_nothing(hub)):
+            deadline = time.monotonic() + 20
+            while not hub.stats().refused and time.monotonic() < deadline:
+                time.sleep(0.01)
+            peer.tell()
             number, reply = peer.hear()
             assert reply == "ERROR: the hub does not let this sender in any more"
+        assert hub.stats().refused > 0
         assert hub.stats().received == 150
         assert hub.stats().malformed == 0
         assert warnings_of(1) == [
@@ -1113,7 +1119,7 @@ def test_both_key_and_address(ring: Ring) -> None:
             else:
                 with beside(lambda sender=sender: send_in_vain(sender)):
                     hear_nothing(hub)
-            assert (decisions.yes, decisions.no, hub.stats().received) == (count, 1 - count, count)
+            assert (decisions.yes, hub.stats().received) == (count, count)
 
 
 def test_a_pub_sender_allows_addresses_too(address: str) -> None:
@@ -1173,14 +1179,12 @@ def test_the_reason_is_security(ring: Ring) -> None:
         assert "the hub has no security set (its mechanism is NULL)" in describe(
             address_of(open_hub), zmq.REQ, guard("camera")
         )
-        assert describe(address, zmq.REQ, guard("stranger")) == (
-            "the hub does not let this end in: if it is meant to, say 'fastimagezmq authorize' on"
-            " its machine with this end's .pub file (public key"
-            f" {ring.public('stranger')})"
-        )
-        assert "not the one whose public key this end was given" in describe(
-            address, zmq.REQ, guard("camera", "stranger")
-        )
+        for stranger in (guard("stranger"), guard("camera", "stranger")):
+            assert describe(address, zmq.REQ, stranger) == (
+                f"the hub does not let this end in: is this end's public key {stranger.own_key} on"
+                " the hub's list ('fastimagezmq authorize' there), is the .pub file that this end"
+                " was given its newest one, and REQ_REP the same on both ends?"
+            )
         assert "has not replied" in describe(address, zmq.REQ, guard("camera"))
     with ImageSender(ANY, REQ_REP=False, security=ring.binding()) as sender:
         address = address_of(sender)

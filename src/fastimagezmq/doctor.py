@@ -63,8 +63,8 @@ def examine() -> Iterator[Finding]:
     yield _tried("SIMD", _simd, "run it again; if it still fails, install fastimagezmq anew")
     yield _threads()
     yield _tried("JPEG", _round_trip, "build fastimagezmq anew, with libjpeg-turbo 2.1 or newer")
+    yield _tried("security", _security, "see 'The list' in docs/security.md")
     yield _tried("loopback", _loopback, "see that this machine's firewall leaves 127.0.0.1 open")
-    yield _tried("security", _security, 'see docs/security.md, "The list"')
 
 
 def _tried(name: str, trial: Callable[[], str], advice: str) -> Finding:

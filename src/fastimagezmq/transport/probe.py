@@ -50,8 +50,7 @@ class Outcome(enum.Enum):
     SILENT = "accepts, but does not speak"
     SECURED = "security, where this end has none"
     UNSECURED = "no security, where this end has some"
-    STRANGER = "this end's key is not authorized"
-    IMPOSTOR = "another key than expected"
+    STRANGER = "one end's key is not what the other wants"
     NOT_ALLOWED = "this end's address is not allowed"
     WRONG_PEER = "wrong kind of socket"
     UNKNOWN = "cannot tell"
@@ -182,11 +181,9 @@ def _let_in(address: str, socket_type: int, timeout: float, guard: Guard) -> Out
                 trial.disable_monitor()
         except Exception:
             return Outcome.UNKNOWN
-    if event is None:  # a peer that refuses a key leaves the handshake as it is
-        return Outcome.STRANGER
-    if event == zmq.Event.HANDSHAKE_SUCCEEDED:
-        return Outcome.CONNECTED
-    return Outcome.IMPOSTOR
+    # A peer that refuses a key hangs up, or leaves the handshake as it is.
+    succeeded = event == zmq.Event.HANDSHAKE_SUCCEEDED
+    return Outcome.CONNECTED if succeeded else Outcome.STRANGER
 
 
 def _read_command(connection: socket.socket) -> bytes:

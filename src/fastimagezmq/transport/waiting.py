@@ -228,14 +228,9 @@ def describe(finding: Finding, socket_type: int) -> str | None:
             )
         case Outcome.STRANGER:
             return (
-                f"the {other} does not let this end in: if it is meant to, say 'fastimagezmq"
-                f" authorize' on its machine with this end's .pub file (public key"
-                f" {finding.detail})"
-            )
-        case Outcome.IMPOSTOR:
-            return (
-                f"the {other} there is not the one whose public key this end was given, or is of"
-                " another kind: is the .pub file its newest one, and REQ_REP the same on both ends?"
+                f"the {other} does not let this end in: is this end's public key {finding.detail}"
+                f" on the {other}'s list ('fastimagezmq authorize' there), is the .pub file that"
+                " this end was given its newest one, and REQ_REP the same on both ends?"
             )
         case Outcome.NOT_ALLOWED:
             return (
