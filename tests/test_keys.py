@@ -317,7 +317,12 @@ def test_a_list_in_one_file(ring: Ring) -> None:
         assert listed.admits(ring.public("hub"))
         for name in ("camera", "hub"):
             assert authorized.revoke(ring.pub(name), file)
-    assert file.read_text().startswith("# nobody yet\n")
+    assert file.read_text() == "# nobody yet"
+    # Lines that stand together: one of them goes alone.
+    text = "".join(f"public-key = {ring.public(name)}\n" for name in ("camera", "hub"))
+    file.write_text(text)
+    assert authorized.revoke(ring.pub("camera"), file)
+    assert file.read_text() == f"public-key = {ring.public('hub')}\n"
     assert [path.name for path in ring.folder.iterdir() if path.suffix == ".new"] == []
 
 

@@ -51,8 +51,17 @@ posix = pytest.mark.skipif(os.name != "posix", reason="permissions of files are 
 
 
 @pytest.fixture
-def ring(tmp_path: Path) -> Ring:
-    return Ring(tmp_path)
+def ring(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Ring]:
+    """Key pairs, none of whose secrets is seen in what the test logs or prints."""
+    caplog.set_level(logging.DEBUG)
+    ring = Ring(tmp_path)
+    yield ring
+    shown = caplog.text + "".join(capfd.readouterr())
+    secrets = [ring.secret(path.stem) for path in tmp_path.glob("*.key")]
+    assert len(secrets) >= 3
+    assert not [secret for secret in secrets if secret in shown]
 
 
 @pytest.fixture

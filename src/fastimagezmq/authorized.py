@@ -14,7 +14,7 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from . import keys
 from .errors import SecurityError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .keys import PathLike
 
-__all__ = ["FixedKeys", "KeyList", "ListedKeys", "authorize", "default_path", "revoke"]
+__all__ = ["FixedKeys", "ListedKeys", "authorize", "default_path", "revoke"]
 
 # A file that was changed within the time that a file system's clock may stand still could be
 # changed again without a trace: what was read of it before so much time has passed is read anew.
@@ -44,18 +44,17 @@ def default_path() -> Path:
     return Path(base) / "fastimagezmq" / "authorized"
 
 
-class KeyList(Protocol):
-    """Who is let in."""
-
-    def admits(self, key: str) -> bool:
-        """Tell whether the key (Z85) is on the list as it is now."""
-        ...
-
-
 class FixedKeys:
-    """Keys that the program gives; they stay as they are."""
+    """Keys that the program gives; they stay as they are.
+
+    Raises:
+        TypeError: one is no PublicKey.
+    """
 
     def __init__(self, some: Iterable[PublicKey]) -> None:
+        some = tuple(some)
+        if not all(isinstance(key, PublicKey) for key in some):
+            raise TypeError("a list of keys is a path, or holds PublicKey objects only")
         self._keys = frozenset(key.text for key in some)
 
     def admits(self, key: str) -> bool:
@@ -103,7 +102,7 @@ class ListedKeys:
     """
 
     def __init__(self, path: PathLike, warn: Callable[[str], None] = lambda _: None) -> None:
-        self.path = os.fspath(path)
+        self.path = os.path.abspath(path)  # wherever the program goes later
         self.warn = warn
         self._warned = ""
         self._snapshot = _read(self.path)
@@ -251,15 +250,25 @@ def _take_out(path: str, key: PublicKey, *, folder: bool) -> bool:
     if folder and len(some) == 1:
         os.unlink(path)
         return True
-    lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines(True)
-    kept = [line for line in lines if not _names(line, key)]
-    _replace(path, "".join(kept).encode("utf-8", "surrogateescape"))
+    text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    entries = [_without(entry, key) for entry in text.split("\n\n")]
+    kept = "\n\n".join(entry for entry in entries if entry)
+    _replace(path, kept.encode("utf-8", "surrogateescape"))
     return True
 
 
-def _names(line: str, key: PublicKey) -> bool:
+def _without(entry: str, key: PublicKey) -> str:
+    """Take a key out of a paragraph; what stands beside it is about it, if it is the only one."""
+    lines = entry.splitlines(True)
+    kept = [line for line in lines if _key_in(line) != key.text]
+    if len(kept) < len(lines) and not any(map(_key_in, kept)):
+        return ""
+    return "".join(kept)
+
+
+def _key_in(line: str) -> str:
     name, _, value = line.strip().partition("=")
-    return name.strip() == "public-key" and value.strip().strip("\"'") == key.text
+    return value.strip().strip("\"'") if name.strip() == "public-key" else ""
 
 
 def _replace(path: str, contents: bytes) -> None:
