@@ -112,8 +112,12 @@ class ListedKeys:
     def admits(self, key: str) -> bool:
         """Tell whether the key (Z85) is on the list as it is now."""
         file = self._snapshot.by_key.get(key)
-        if file is not None and file.is_same():
-            return True
+        if file is not None:
+            if file.is_same():
+                return True
+            now = _read_file(file.path)
+            if key in now.keys and not now.settled:
+                return True  # soon it will be; until then this file alone is read each time
         return key in self._current().by_key
 
     def __len__(self) -> int:
