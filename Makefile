@@ -30,7 +30,8 @@ test: ## run the tests
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest $(ARGS)
 
-through_pyzmq := $(addprefix tests/test_,stream.py robustness.py interop.py dropin.py waiting.py waiting_hub.py clocks.py mistakes.py)
+through_pyzmq := $(addprefix tests/test_,stream.py robustness.py interop.py dropin.py waiting.py \
+  waiting_hub.py clocks.py mistakes.py security.py)
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test

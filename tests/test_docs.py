@@ -212,7 +212,8 @@ def callables() -> dict[str, Any]:
             found[name] = thing
         for member, what in own_members(thing).items():
             if inspect.isroutine(what):
-                found[f"{name}.{member}"] = what
+                bound = what.__get__(None, thing) if isinstance(what, classmethod) else what
+                found[f"{name}.{member}"] = bound
     return found
 
 

@@ -32,6 +32,7 @@ NAMES = [
     "SIMD",
     "threads",
     "JPEG",
+    "security",
     "loopback",
 ]
 

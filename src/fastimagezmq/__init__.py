@@ -6,6 +6,8 @@
 ``jpeg_info``), ``Frame``, and the errors.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from . import imagezmq as imagezmq
 from .__version__ import (
     __author__,
@@ -18,11 +20,23 @@ from .__version__ import (
     __version__,
 )
 from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
-from .errors import AddressError, CodecError, Error, HubTimeout, StateError, WireError
+from .errors import (
+    AddressError,
+    CodecError,
+    Error,
+    HubTimeout,
+    SecurityError,
+    StateError,
+    WireError,
+)
 from .frame import Frame
 from .image_hub import HubStats
 from .image_sender import SenderStats
 from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
+
+if TYPE_CHECKING:
+    from .keys import PublicKey, SecretKey
+    from .security import Security
 
 __all__ = [
     "AddressError",
@@ -35,6 +49,10 @@ __all__ = [
     "ImageSender",
     "JpegInfo",
     "Lease",
+    "PublicKey",
+    "SecretKey",
+    "Security",
+    "SecurityError",
     "SenderStats",
     "SerializingContext",
     "SerializingSocket",
@@ -55,3 +73,16 @@ __all__ = [
     "np",
     "zmq",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what most programs never use when it is first asked for."""
+    if name in ("PublicKey", "SecretKey"):
+        from . import keys  # noqa: PLC0415
+
+        return getattr(keys, name)
+    if name == "Security":
+        from .security import Security  # noqa: PLC0415
+
+        return Security
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -54,11 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     bench = _add_bench(commands)
     doctor = _add_doctor(commands)
+    _add_keys(commands)
     arguments = parser.parse_args(argv)
     if arguments.command == "bench":
         return _bench(arguments, bench)
     if arguments.command == "doctor":
         return _doctor(arguments, doctor)
+    if arguments.command in ("keygen", "authorize", "revoke"):
+        return _keys(arguments, parser)
     return _run(arguments.program, arguments.args, run)
 
 
@@ -343,3 +346,72 @@ def _print_finding(name: str, told: str) -> None:
         kept = (room - 3) // 2
         told = f"{told[:kept]}...{told[-(room - 3 - kept) :]}"
     print(f"{name:<15}{told}", flush=True)
+
+
+# --- keygen, authorize, revoke -------------------------------------------------------
+
+
+def _add_keys(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    keygen = commands.add_parser(
+        "keygen",
+        help="make a key pair for this end: NAME.pub and NAME.key",
+        description="Makes a key pair for this end: NAME.pub, for the machine at the other end, and"
+        " NAME.key, which is secret and stays here. Nothing is overwritten.",
+    )
+    keygen.add_argument(
+        "name", nargs="?", metavar="NAME", help="the key's name, or a path (default: the host's)"
+    )
+    authorize = commands.add_parser(
+        "authorize",
+        help="let in the camera, or the hub, that has a public key",
+        description="Adds public keys to the list of those that a hub, or a PUB sender, on this"
+        " machine lets in. It sees that at once, also while it runs.",
+    )
+    authorize.add_argument("--revoke", action="store_true", help="take them off the list instead")
+    revoke = commands.add_parser(
+        "revoke",
+        help="let that one in no more",
+        description="Takes public keys off the list of those that a hub, or a PUB sender, on this"
+        " machine lets in. It sees that at once, also while it runs and they are connected.",
+    )
+    for command in (authorize, revoke):
+        command.add_argument(
+            "files",
+            nargs="+",
+            metavar="FILE",
+            help="a .pub file that 'fastimagezmq keygen' has written"
+            + ("" if command is authorize else ", or the name of one on the list"),
+        )
+        command.add_argument(
+            "--to" if command is authorize else "--from",
+            dest="list",
+            metavar="PATH",
+            help="the list, a folder or a file (default: one in your user configuration)",
+        )
+
+
+def _keys(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from . import authorized, keys  # noqa: PLC0415 (for these commands only)
+    from .errors import SecurityError  # noqa: PLC0415
+
+    status = 0
+    try:
+        if arguments.command == "keygen":
+            public, secret = keys.generate(arguments.name or platform.node() or "fastimagezmq")
+            print(f"{secret}: secret, it stays on this machine")
+            print(f"{public}: for the other end's machine")
+            return 0
+        where = arguments.list or authorized.default_path()
+        revoking = arguments.command == "revoke" or arguments.revoke
+        for file in arguments.files:
+            if revoking:
+                done = authorized.revoke(file, where)
+                print(f"{file}: {'taken off' if done else 'was not on'} the list {where}")
+                status = status if done else 1
+            else:
+                done = authorized.authorize(file, where)
+                print(f"{file}: {'added to' if done else 'is already on'} the list {where}")
+    except SecurityError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return status

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .security import Security
+
 __all__ = ["Finding", "examine"]
 
 _WAIT_MS = 5000
@@ -61,6 +63,7 @@ def examine() -> Iterator[Finding]:
     yield _tried("SIMD", _simd, "run it again; if it still fails, install fastimagezmq anew")
     yield _threads()
     yield _tried("JPEG", _round_trip, "build fastimagezmq anew, with libjpeg-turbo 2.1 or newer")
+    yield _tried("security", _security, "see 'The list' in docs/security.md")
     yield _tried("loopback", _loopback, "see that this machine's firewall leaves 127.0.0.1 open")
 
 
@@ -169,13 +172,38 @@ def _simd() -> str:
 
 
 def _loopback() -> str:
-    """Send pictures from a thread to a hub of this process, and compare."""
+    return f"640x480 raw and its reply, {_milliseconds(20):.2f} ms"
+
+
+def _security() -> str:
+    """Try CURVE, and look at the list of those whom this user lets in."""
+    # Here, since `import fastimagezmq` would pay for it.
+    from .authorized import ListedKeys, default_path  # noqa: PLC0415
+    from .keys import SecretKey, has_curve  # noqa: PLC0415
+    from .security import Security  # noqa: PLC0415
+
+    if not has_curve():
+        return "this libzmq was built without CURVE: only allow= is possible"
+    hub, sender = SecretKey(), SecretKey()
+    milliseconds = _milliseconds(
+        5,
+        Security.binding(hub, [sender.public]),
+        Security.connecting(sender, hub.public),
+    )
+    listed = default_path()
+    count = len(ListedKeys(listed)) if listed.exists() else 0
+    return f"CURVE works, {milliseconds:.2f} ms; keys on your list: {count}"
+
+
+def _milliseconds(
+    frames: int, of_hub: Security | None = None, of_sender: Security | None = None
+) -> float:
+    """Send pictures from a thread to a hub of this process, and compare; gives ms a frame."""
     image = _picture()
     options = {zmq.RCVTIMEO: _WAIT_MS, zmq.SNDTIMEO: _WAIT_MS}
-    frames = 20
-    with ImageHub("tcp://127.0.0.1:*", options=options) as hub:
+    with ImageHub("tcp://127.0.0.1:*", options=options, security=of_hub) as hub:
         address = hub.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        with ImageSender(address, options=options) as sender:
+        with ImageSender(address, options=options, security=of_sender) as sender:
 
             def send() -> None:
                 # What fails here, the hub below tells: it waits in vain.
@@ -195,5 +223,4 @@ def _loopback() -> str:
                 thread.join(_WAIT_MS / 1000)
             except zmq.Again:
                 raise TimeoutError(f"no frame came to {address} in {_WAIT_MS} ms") from None
-            milliseconds = (time.perf_counter() - began) / frames * 1000
-    return f"640x480 raw and its reply, {milliseconds:.2f} ms"
+            return (time.perf_counter() - began) / frames * 1000

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
+import time
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import zmq
 
-from .errors import StateError
+from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
+from .transport.addresses import is_local
 from .transport.messages import Gate, Port
 from .transport.sockets import CLOSE_SECONDS, line_of
 
@@ -17,10 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from .transport.guard import Guard
     from .transport.messages import Line, Methods
 
 __all__ = ["Endpoint", "exclusive"]
 
+logger = logging.getLogger("fastimagezmq")
+
+# libzmq lets go of an address some time after its socket is closed.
+_REBIND_SECONDS = 5.0
 
 _Method = TypeVar("_Method", bound="Callable[..., Any]")
 
@@ -69,6 +77,8 @@ class Endpoint:
     # picture's time.
     _fiz_port: Port | None = None
     _fiz_ported: Any = None
+    _fiz_guard: Guard | None = None  # with security= or allow=
+    _fiz_unbound: tuple[str, ...] = ()  # addresses that a socket opened anew is to be bound to
     _fiz_close_noted = False  # to be completed by the thread that uses the socket
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ARG004 (__init__'s)
@@ -83,14 +93,111 @@ class Endpoint:
     def _open(self, socket_type: int) -> SerializingSocket:
         """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
         self._fiz_gate.claim()
-        self.zmq_context = context = SerializingContext()
-        self.zmq_socket = socket = context.socket(socket_type)
+        self.zmq_context = SerializingContext()
+        return self._open_socket(socket_type)
+
+    def _open_socket(self, socket_type: int) -> SerializingSocket:
+        socket = cast("SerializingSocket", self.zmq_context.socket(socket_type))
+        self.zmq_socket = socket
         for option, value in self._fiz_options.items():
             _set_option(socket, option, value)
+        if self._fiz_guard is not None:
+            self._fiz_guard.protect(socket)  # last: no option is set after it
         return socket
+
+    def _secure(self, security: Any, allow: Any, *, binds: bool) -> None:
+        """Take what ``security=`` and ``allow=`` were given, before a socket is opened.
+
+        Raises:
+            SecurityError: something is missing, wrong, or for the other end.
+        """
+        if security is None and allow is None:
+            return
+        # Here, since `import fastimagezmq` would pay for it.
+        from .security import networks, security_of  # noqa: PLC0415
+        from .transport.guard import Guard  # noqa: PLC0415
+
+        if allow is not None and not binds:
+            raise SecurityError(
+                f"allow= is for the end that binds, and this {type(self).__name__} connects: leave"
+                " it out"
+            )
+        self._fiz_guard = Guard(
+            None if security is None else security_of(security, binds=binds),
+            () if allow is None else networks(allow),
+            binds=binds,
+        )
+
+    def _check_secured(self) -> None:
+        """Refuse to go on when the socket is another than the one that was secured.
+
+        Raises:
+            SecurityError: a subclass or the program has put a socket of its own in its place.
+        """
+        guard = self._fiz_guard
+        if guard is not None and self.__dict__.get("zmq_socket") is not guard.socket:
+            raise SecurityError(
+                f"this {type(self).__name__}'s socket is the program's own, which security= and"
+                " allow= cannot secure: leave them out, or the socket as it is"
+            )
+
+    def _cut_off_revoked(self) -> None:
+        """Open the socket anew if a peer that is connected to it has been revoked.
+
+        A socket cannot end one of its connections. This ends all of them, and drops what
+        they have not taken yet; who is still authorized connects again by itself.
+
+        Raises:
+            AddressError: the address cannot be bound again. Nothing is sent then; the next
+                call tries again.
+        """
+        guard = self._fiz_guard
+        if guard is None:
+            return
+        self._check_secured()
+        if not self._fiz_unbound:
+            if not guard.someone_was_revoked():
+                return
+            socket_type, self._fiz_unbound = int(self.zmq_socket.type), self.zmq_socket.bound
+            self.zmq_socket.close(0)
+            guard.forget()
+            self._open_socket(socket_type)
+        while self._fiz_unbound:
+            self._bind_again(self._fiz_unbound[0])
+            self._fiz_unbound = self._fiz_unbound[1:]
+
+    def _bind_again(self, address: str) -> None:
+        """Bind an address that the socket before has let go of, or is about to."""
+        deadline = time.monotonic() + _REBIND_SECONDS
+        while True:
+            try:
+                self.zmq_socket.bind(address)
+            except AddressError as error:
+                if error.errno != zmq.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(0.002)
+            if self._fiz_gate.closed:
+                raise zmq.ContextTerminated
+
+    def _tell_exposure(self) -> None:
+        """Say that everybody who reaches this end may connect, if so."""
+        socket = self.__dict__.get("zmq_socket")
+        if self._fiz_guard is None and isinstance(socket, SerializingSocket):
+            for address in socket.bound:
+                if not is_local(address):
+                    logger.info(
+                        "fastimagezmq: this %s at %s is open to everybody who reaches it, and"
+                        " nothing is encrypted; security= or allow= change that",
+                        type(self).__name__,
+                        address,
+                    )
 
     def _line(self, socket: Any, methods: Methods) -> Line | None:
         """Tell what messages go through; None: the program's own socket, which frames them."""
+        if self._fiz_guard is not None:
+            self._check_secured()
         if socket is self._fiz_ported:
             port = self._fiz_port
             if port is not None and methods.unchanged(port):
@@ -162,6 +269,8 @@ class Endpoint:
             socket.close()
 
     def _close_context(self) -> None:
+        if self._fiz_guard is not None:
+            self._fiz_guard.close()
         context = self.__dict__.get("zmq_context")
         if isinstance(context, SerializingContext):
             context.close_all(besides=self.__dict__.get("zmq_socket"))
@@ -196,4 +305,10 @@ def _set_option(socket: zmq.Socket[Any], option: Any, value: Any) -> None:
         number = zmq.SocketOption[option] if isinstance(option, str) else option
         socket.set(number, value)
     except (KeyError, TypeError, zmq.ZMQError) as error:
-        raise ValueError(f"the zmq option {option!r} cannot be set to {value!r}: {error}") from None
+        told = "what was given" if _is_secret(option) else f"{value!r}: {error}"
+        raise ValueError(f"the zmq option {option!r} cannot be set to {told}") from None
+
+
+def _is_secret(option: Any) -> bool:
+    secrets = ("CURVE_SECRETKEY", "PLAIN_PASSWORD")
+    return option in secrets or option in [zmq.SocketOption[name] for name in secrets]

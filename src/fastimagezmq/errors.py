@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import zmq
 
-__all__ = ["AddressError", "CodecError", "Error", "HubTimeout", "StateError", "WireError"]
+__all__ = [
+    "AddressError",
+    "CodecError",
+    "Error",
+    "HubTimeout",
+    "SecurityError",
+    "StateError",
+    "WireError",
+]
 
 
 class Error(Exception):
@@ -22,6 +30,10 @@ class CodecError(Error, ValueError):
 
 class WireError(Error, ValueError):
     """A message that is not a frame: malformed, oversized or hostile."""
+
+
+class SecurityError(Error, ValueError):
+    """Keys, lists or options of security that are missing, wrong or unsafe; nothing is open."""
 
 
 class _ZmqError(Error, zmq.ZMQError):

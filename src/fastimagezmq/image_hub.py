@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import zmq
 
 from . import _codec, wire
-from .encoding import check_threads
 from .clocks import Clocks
+from .encoding import check_threads
 from .endpoint import Endpoint, exclusive
-from .errors import CodecError, HubTimeout, StateError, WireError
+from .errors import CodecError, HubTimeout, SecurityError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .throttle import Throttle
 from .transport import SerializingSocket, messages, waiting
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .clocks import Clock
+    from .security import Addresses, SecurityLike
 
 __all__ = ["HubStats", "ImageHub"]
 
@@ -41,6 +42,8 @@ class HubStats(NamedTuple):
     """Frames given to the program."""
     malformed: int
     """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
+    refused: int = 0
+    """Messages of senders whose keys are not authorized any more."""
 
 
 class ImageHub(Endpoint):
@@ -63,6 +66,11 @@ class ImageHub(Endpoint):
         max_pixels: the largest JPEG decoded, in pixels.
         rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
             default, 1000.
+        security: CURVE, encryption and keys: a ``Security``, or paths. With ``REQ_REP=True``
+            the own .key file, or with it the list of the senders that may connect; else
+            ``(own .key file, the sender's .pub file)``.
+        allow: REQ/REP: the address ranges of the senders that may connect, such as
+            ``["192.168.1.0/24"]``; None: all.
         options: zmq socket options, ``{zmq.RCVBUF: 65536}`` or ``{"RCVBUF": 65536}``, set
             before the address is bound or connected.
 
@@ -73,6 +81,7 @@ class ImageHub(Endpoint):
 
     Raises:
         AddressError: the address cannot be bound or connected; it says what to write.
+        SecurityError: a key, a list or a file of ``security`` that is missing, wrong or unsafe.
         ValueError: an option that is wrong, or that does not combine.
     """
 
@@ -85,6 +94,7 @@ class ImageHub(Endpoint):
     _fiz_max_bytes = wire.DEFAULT_MAX_BYTES
     _fiz_received = 0
     _fiz_malformed = 0
+    _fiz_refused = 0
     _fiz_answered_for_program = False
     _fiz_clocks: Clocks | None = None  # of the senders that stamp their frames
     _fiz_unanswered = False  # a frame was given to the program, which may still reply
@@ -103,6 +113,8 @@ class ImageHub(Endpoint):
         max_bytes: int = wire.DEFAULT_MAX_BYTES,
         max_pixels: int = _codec.DEFAULT_MAX_PIXELS,
         rcvhwm: int | None = None,
+        security: SecurityLike | None = None,
+        allow: Addresses | None = None,
         options: Mapping[Any, Any] | None = None,
     ) -> None:
         _check_options(on_error, colorspace, scale, threads)
@@ -117,11 +129,15 @@ class ImageHub(Endpoint):
         self._fiz_options = dict(options or {})
         if rcvhwm is not None:
             self._fiz_options[zmq.RCVHWM] = rcvhwm
+        binds = self._answers()
+        self._secure(security, allow, binds=binds)
         try:
-            if self._answers():
+            if binds:
                 self.init_reqrep(open_port)
             else:
                 self.init_pubsub(open_port)
+            self._check_secured()
+            self._tell_exposure()
         except BaseException:
             self.close()
             raise
@@ -315,8 +331,8 @@ class ImageHub(Endpoint):
             self._fiz_clocks.replied(time.time())
 
     def stats(self) -> HubStats:
-        """Return how many frames were received, and how many messages were malformed."""
-        return HubStats(self._fiz_received, self._fiz_malformed)
+        """Return how many frames were received, and how many messages were not taken."""
+        return HubStats(self._fiz_received, self._fiz_malformed, self._fiz_refused)
 
     # --- what the above is made of ---------------------------------------------------
 
@@ -367,13 +383,22 @@ class ImageHub(Endpoint):
             if self._addresses_asked:
                 self._connect_asked()
             line = self._line(socket, _METHODS)
+            guard = self._fiz_guard
             if line is None:
+                if guard is not None:
+                    raise SecurityError(
+                        "security= and allow= cannot look at frames that a receiving method of the"
+                        " program's own takes: leave them out, or that method as it is"
+                    )
                 if by_socket is not None:
                     self._fiz_unanswered = True
                     return cast("_T", tuple(getattr(socket, by_socket)(copy=False)))
                 line = socket
             while True:
                 parts = self._receive_parts(socket, line, deadline)
+                if guard is not None and not guard.admits(parts[0]):
+                    self._turn_away(socket, parts[0])
+                    continue
                 try:
                     result = parse(parts)
                 except (WireError, CodecError, MemoryError) as error:
@@ -437,16 +462,26 @@ class ImageHub(Endpoint):
             else:
                 asked.set_result(None)
 
+    def _turn_away(self, socket: SerializingSocket, part: messages.Part) -> None:
+        """Answer, count and log a message of a sender that is not authorized any more."""
+        if socket.type == zmq.REP:
+            socket.send(wire.ERROR_REPLY + b"the hub does not let this sender in any more")
+        self._fiz_refused += 1
+        peer = _peer_of(part)
+        if self._fiz_warnings.due(("refused", peer)):
+            logger.warning(
+                "fastimagezmq: refused a frame from %s, whose key is not authorized any more"
+                " (more of them within a minute are only counted)",
+                peer,
+            )
+
     def _reject(self, socket: SerializingSocket, error: Exception, part: messages.Part) -> None:
         """Answer, count and log a message that is no frame."""
         reason = str(error) or "not enough memory for this frame"
         if socket.type == zmq.REP:
             socket.send(wire.ERROR_REPLY + reason.encode("utf-8", "replace"))
         self._fiz_malformed += 1
-        try:
-            peer = str(part.get("Peer-Address"))
-        except (zmq.ZMQError, AttributeError):
-            peer = "an unknown address"
+        peer = _peer_of(part)
         if self._fiz_warnings.due(peer):
             # As text: a record that is kept would keep the error's traceback, and so the frames.
             logger.warning(
@@ -460,6 +495,14 @@ class ImageHub(Endpoint):
 # A socket on which these are overridden is the program's own: it does the framing.
 _METHODS = messages.Methods(SerializingSocket, "recv_array", "recv_jpg", "recv")
 _REPLYING = messages.Methods(SerializingSocket, "send")
+
+
+def _peer_of(part: messages.Part) -> str:
+    """Name the sender of a message by its address."""
+    try:
+        return str(part.get("Peer-Address"))
+    except (zmq.ZMQError, AttributeError):
+        return "an unknown address"
 
 
 def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
+    from .security import Addresses, SecurityLike
+
 __all__ = ["ImageSender", "SenderStats"]
 
 logger = logging.getLogger("fastimagezmq")
@@ -75,6 +77,11 @@ class ImageSender(Endpoint):
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
             default, 1000.
+        security: CURVE, encryption and keys: a ``Security``, or paths. With ``REQ_REP=True``
+            ``(own .key file, the hub's .pub file)``; else the own .key file, or with it the
+            list of the hubs that may connect.
+        allow: PUB/SUB: the address ranges of the hubs that may connect, such as
+            ``["192.168.1.0/24"]``; None: all.
         options: zmq socket options, ``{zmq.SNDBUF: 65536}`` or ``{"SNDBUF": 65536}``, set
             before the address is connected or bound.
 
@@ -84,6 +91,7 @@ class ImageSender(Endpoint):
 
     Raises:
         AddressError: the address cannot be bound or connected; it says what to write.
+        SecurityError: a key, a list or a file of ``security`` that is missing, wrong or unsafe.
         TypeError, ValueError: an option that is wrong, or that does not combine.
     """
 
@@ -124,6 +132,8 @@ class ImageSender(Endpoint):
         copy: bool = True,
         stamp: bool = False,
         sndhwm: int | None = None,
+        security: SecurityLike | None = None,
+        allow: Addresses | None = None,
         options: Mapping[Any, Any] | None = None,
     ) -> None:
         self._fiz_encoding = Encoding(jpeg, subsampling, colorspace, threads)
@@ -137,11 +147,14 @@ class ImageSender(Endpoint):
         if sndhwm is not None:
             self._fiz_options[zmq.SNDHWM] = sndhwm
         self._fiz_reqrep = REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
+        self._secure(security, allow, binds=not self._fiz_reqrep)
         try:
             if self._fiz_reqrep:
                 self.init_reqrep(connect_to)
             else:
                 self.init_pubsub(connect_to)
+            self._check_secured()
+            self._tell_exposure()
             if in_flight > 1:
                 self._pipelined_socket()
         except BaseException:
@@ -324,6 +337,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _publish_image(self, msg: Any, image: Any) -> None:
+        self._cut_off_revoked()
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
         if line is None:
@@ -403,6 +417,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _publish_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
+        self._cut_off_revoked()
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
         if line is None:

@@ -13,7 +13,7 @@ from ..errors import AddressError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["explained"]
+__all__ = ["explained", "is_local"]
 
 _TRANSPORTS = ("tcp", "ipc", "inproc", "udp", "pgm", "epgm", "norm", "tipc", "vmci", "ws", "wss")
 
@@ -49,6 +49,12 @@ def explained(socket_type: Any, address: Any, *, binding: bool) -> Iterator[None
         sentence = _binding if binding else _connecting
         code = error.errno or 0
         raise AddressError(code, sentence(code, who, socket_type, text, error)) from None
+
+
+def is_local(address: str) -> bool:
+    """Tell whether only this machine reaches an address that libzmq has bound."""
+    transport, _, rest = address.partition("://")
+    return transport in ("ipc", "inproc") or rest.startswith(("127.", "[::1]", "localhost:"))
 
 
 def _spelling(code: int, text: str, place: str) -> str | None:

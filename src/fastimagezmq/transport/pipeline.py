@@ -376,7 +376,9 @@ class Pipeline:
 
     def _new_patience(self) -> waiting.Patience:
         # A DEALER that speaks to a REP hub has what a REQ socket has to be told of.
-        return waiting.Patience(self._endpoints, zmq.REQ, lambda: False, waited_ms=0)
+        return waiting.Patience(
+            self._endpoints, zmq.REQ, lambda: False, waited_ms=0, guard=self.socket.guard
+        )
 
 
 def _seconds(socket: SerializingSocket, option: int) -> float | None:

@@ -3,6 +3,7 @@
 The probe resolves the name, connects, and begins to shake hands as ZMTP 3.0 says
 (https://rfc.zeromq.org/spec/23/): greeting, then the peer's READY with its socket type.
 The peer sees a connection that ends in mid-handshake, which ZeroMQ's sockets pass over.
+With CURVE on both ends a socket of our own then tries to be let in.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import contextlib
 import enum
 import errno
 import socket
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import zmq
+
+if TYPE_CHECKING:
+    from .guard import Guard
 
 __all__ = ["Finding", "Outcome", "probe"]
 
@@ -43,7 +48,10 @@ class Outcome(enum.Enum):
     FILTERED = "no answer"
     NOT_ZMQ = "not ZeroMQ"
     SILENT = "accepts, but does not speak"
-    SECURED = "other security"
+    SECURED = "security, where this end has none"
+    UNSECURED = "no security, where this end has some"
+    STRANGER = "one end's key is not what the other wants"
+    NOT_ALLOWED = "this end's address is not allowed"
     WRONG_PEER = "wrong kind of socket"
     UNKNOWN = "cannot tell"
 
@@ -57,18 +65,33 @@ class Finding(NamedTuple):
     detail: str = ""
 
 
-def probe(address: str, socket_type: int, timeout: float = PROBE_SECONDS) -> Finding:
+def probe(
+    address: str,
+    socket_type: int,
+    timeout: float = PROBE_SECONDS,
+    guard: Guard | None = None,
+) -> Finding:
     """Try ``address`` (tcp:// or ipc://) as a socket of ``socket_type`` would.
 
-    Never raises; takes ``timeout`` seconds a step at most, name look-up aside.
+    Never raises; takes ``timeout`` seconds a step at most, name look-up aside. ``guard``: with
+    the security of the end that waits.
     """
+    mechanism = b"CURVE" if guard is not None and guard.encrypts else b"NULL"
+    finding = _reached(address, socket_type, timeout, mechanism)
+    if guard is not None and finding.outcome is Outcome.CONNECTED and mechanism == b"CURVE":
+        outcome = _let_in(address, socket_type, timeout, guard)
+        return finding._replace(outcome=outcome, detail=guard.own_key)
+    return finding
+
+
+def _reached(address: str, socket_type: int, timeout: float, mechanism: bytes) -> Finding:
     transport, _, rest = address.partition("://")
     try:
         if transport == "ipc" and hasattr(socket, "AF_UNIX"):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(timeout)
                 connection.connect("\0" + rest[1:] if rest.startswith("@") else rest)
-                return _shake_hands(connection, rest, 0, socket_type)
+                return _shake_hands(connection, rest, 0, socket_type, mechanism)
         if transport != "tcp":
             return Finding(Outcome.UNKNOWN)
         # libzmq takes "source;destination".
@@ -80,7 +103,7 @@ def probe(address: str, socket_type: int, timeout: float = PROBE_SECONDS) -> Fin
         return Finding(Outcome.UNKNOWN)
     try:
         with socket.create_connection((host, port), timeout) as connection:
-            return _shake_hands(connection, host, port, socket_type)
+            return _shake_hands(connection, host, port, socket_type, mechanism)
     except socket.gaierror as error:
         return Finding(Outcome.NO_NAME, host, port, error.strerror or "")
     except OSError as error:
@@ -99,8 +122,14 @@ def _failed(error: OSError, host: str, port: int) -> Finding:
     return Finding(outcome, host, port, error.strerror or str(error))
 
 
-def _shake_hands(connection: socket.socket, host: str, port: int, socket_type: int) -> Finding:
-    """Exchange greetings and read the peer's READY, which names its socket type."""
+def _shake_hands(
+    connection: socket.socket, host: str, port: int, socket_type: int, own: bytes
+) -> Finding:
+    """Exchange greetings and read the peer's READY, which names its socket type.
+
+    ``own``: this end's mechanism. With CURVE only the greetings are looked at.
+    """
+    greeted = False
     try:
         connection.sendall(_SIGNATURE + _VERSION)
         greeting = _read(connection, 12)
@@ -111,20 +140,50 @@ def _shake_hands(connection: socket.socket, host: str, port: int, socket_type: i
         # A peer of another mechanism hangs up when it sees ours: look at its own first.
         greeting += _read(connection, 52)
         mechanism = greeting[12:32].rstrip(b"\0")
-        if mechanism != b"NULL":
-            return Finding(Outcome.SECURED, host, port, mechanism.decode("ascii", "replace"))
+        if mechanism != own:
+            outcome = Outcome.SECURED if own == b"NULL" else Outcome.UNSECURED
+            return Finding(outcome, host, port, mechanism.decode("ascii", "replace"))
+        if own != b"NULL":
+            return Finding(Outcome.CONNECTED, host, port)
+        greeted = True
         connection.sendall(_MECHANISM)
         # It sends its READY without waiting for ours. We send none: a peer of the wrong
         # kind would hang up before it had told its own.
         peer = _socket_type(_read_command(connection))
     except TimeoutError:
-        return Finding(Outcome.SILENT, host, port)
+        # A peer that refuses an address leaves the handshake as it is, or hangs up.
+        return Finding(Outcome.NOT_ALLOWED if greeted else Outcome.SILENT, host, port)
     except (OSError, EOFError):
-        # Closed in mid-handshake: no ZeroMQ, or one that refuses without a word.
+        return Finding(Outcome.NOT_ALLOWED if greeted else Outcome.NOT_ZMQ, host, port)
+    except ValueError:
         return Finding(Outcome.NOT_ZMQ, host, port)
     if not peer or peer in _PARTNERS.get(zmq.SocketType(socket_type), (peer,)):
         return Finding(Outcome.CONNECTED, host, port, peer.decode("ascii", "replace"))
     return Finding(Outcome.WRONG_PEER, host, port, peer.decode("ascii", "replace"))
+
+
+_EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | zmq.Event.DISCONNECTED
+
+
+def _let_in(address: str, socket_type: int, timeout: float, guard: Guard) -> Outcome:
+    """Try whether a peer that speaks CURVE lets this end in, by a socket like its own."""
+    from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415
+
+    deadline = time.monotonic() + timeout
+    with zmq.Context() as context, context.socket(socket_type) as trial:
+        trial.linger = 0
+        try:
+            guard.prepare(trial, address)
+            with trial.get_monitor_socket(_EVENTS) as monitor:
+                trial.connect(address)
+                left_ms = int((deadline - time.monotonic()) * 1000)
+                event = recv_monitor_message(monitor)["event"] if monitor.poll(left_ms) else None
+                trial.disable_monitor()
+        except Exception:
+            return Outcome.UNKNOWN
+    # A peer that refuses a key hangs up, or leaves the handshake as it is.
+    succeeded = event == zmq.Event.HANDSHAKE_SUCCEEDED
+    return Outcome.CONNECTED if succeeded else Outcome.STRANGER
 
 
 def _read_command(connection: socket.socket) -> bytes:
@@ -132,7 +191,7 @@ def _read_command(connection: socket.socket) -> bytes:
     if flags & 0x02:  # a long frame: eight bytes of length, of which we have one
         size = int.from_bytes(bytes([size]) + _read(connection, 7))
     if size > _MAX_COMMAND:
-        raise EOFError
+        raise ValueError
     return _read(connection, size)
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from .guard import Guard
+
 __all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "line_of"]
 
 CLOSE_SECONDS = 0.9
@@ -46,6 +48,12 @@ class SerializingSocket(zmq.Socket[bytes]):
     port: messages.Port | None = None
     """This socket as libzmq knows it, if whole messages go straight there."""
 
+    bound: tuple[str, ...] = ()
+    """The addresses that this socket is bound to, as libzmq has understood them."""
+
+    guard: Guard | None = None
+    """What ``security=`` and ``allow=`` have made of this socket."""
+
     _counted = False  # among the sockets alive of its context
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,16 +74,29 @@ class SerializingSocket(zmq.Socket[bytes]):
 
         Raises:
             AddressError: also a ``zmq.ZMQError``, with libzmq's errno.
+            SecurityError: this socket has security, and the address can have none.
         """
+        if self.guard is not None:
+            self.guard.look_at(self, _text(addr), binding=True)
         with addresses.explained(self.type, addr, binding=True):
-            return super().bind(addr)
+            manager = super().bind(addr)
+        self.bound += (self.getsockopt_string(zmq.LAST_ENDPOINT),)
+        return manager
+
+    def unbind(self, addr: str | bytes) -> None:
+        """Unbind, as ``zmq.Socket.unbind`` does."""
+        super().unbind(addr)
+        self.bound = tuple(known for known in self.bound if known != _text(addr))
 
     def connect(self, addr: str) -> Any:
         """Connect, as ``zmq.Socket.connect`` does; what fails is told in one sentence.
 
         Raises:
             AddressError: also a ``zmq.ZMQError``, with libzmq's errno.
+            SecurityError: this socket has security, and the address can have none.
         """
+        if self.guard is not None:
+            self.guard.look_at(self, _text(addr), binding=False)
         with addresses.explained(self.type, addr, binding=False):
             manager = super().connect(addr)
         address = _text(addr)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from .guard import Guard
     from .messages import Line
     from .probe import Finding
     from .sockets import SerializingSocket
@@ -66,7 +67,9 @@ def receive(
             was cancelled.
     """
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
-    patience = Patience(endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS)
+    patience = Patience(
+        endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS, guard=socket.guard
+    )
     while True:
         slice_ms = patience.next_slice_ms(limit_ms)
         if deadline is not None:
@@ -106,7 +109,7 @@ def send(
         raise zmq.Again
     # What a DEALER puts a delimiter before goes to a hub, as what a REQ socket sends.
     kind = zmq.REQ if delimited else int(socket.type)
-    patience = Patience(endpoints, kind, cancelled, waited_ms=0)
+    patience = Patience(endpoints, kind, cancelled, waited_ms=0, guard=socket.guard)
     while True:
         if socket.poll(patience.next_slice_ms(limit_ms), zmq.POLLOUT):
             with contextlib.suppress(zmq.Again):
@@ -125,8 +128,10 @@ class Patience:
         socket_type: int,
         cancelled: Callable[[], bool],
         waited_ms: int,
+        guard: Guard | None = None,
     ) -> None:
         self._endpoints = endpoints
+        self._guard = guard
         self._socket_type = socket_type
         self._cancelled = cancelled
         self._started = time.monotonic() - waited_ms / 1000
@@ -146,7 +151,8 @@ class Patience:
             raise zmq.ContextTerminated
         now = time.monotonic()
         if now >= self._warning:
-            _diagnose(self._endpoints, self._socket_type, round(now - self._started))
+            waited = round(now - self._started)
+            _diagnose(self._endpoints, self._socket_type, waited, self._guard)
             self._warning = now + NEXT_WARNING_SECONDS
         if limit_ms < 0:
             return SLICE_MS
@@ -156,22 +162,22 @@ class Patience:
         return min(SLICE_MS, left_ms)
 
 
-def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int) -> None:
+def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int, guard: Guard | None) -> None:
     """Probe and log on a thread of its own: a name look-up can hang for half a minute."""
     for endpoint in endpoints:
         threading.Thread(
             target=_log_finding,
-            args=(endpoint, socket_type, waited),
+            args=(endpoint, socket_type, waited, guard),
             name="fastimagezmq-probe",
             daemon=True,
         ).start()
 
 
-def _log_finding(endpoint: str, socket_type: int, waited: int) -> None:
+def _log_finding(endpoint: str, socket_type: int, waited: int, guard: Guard | None) -> None:
     # Here, since `import fastimagezmq` would pay for it, and most programs never come here.
     from .probe import probe  # noqa: PLC0415
 
-    sentence = describe(probe(endpoint, socket_type), socket_type)
+    sentence = describe(probe(endpoint, socket_type, guard=guard), socket_type)
     if sentence is not None:
         what = "no reply from" if socket_type == zmq.REQ else "no connection to"
         logger.warning("fastimagezmq: %s %s for %d s: %s", what, endpoint, waited, sentence)
@@ -222,7 +228,26 @@ def describe(finding: Finding, socket_type: int) -> str | None:
                 "another program, which does not speak ZeroMQ, listens there: check the port number"
             )
         case Outcome.SECURED:
-            return f"the {other} demands {finding.detail} security, and this end has none set"
+            return (
+                f"the {other} demands {finding.detail} security, and this end has none set: give it"
+                ' security=("own.key", "other.pub")'
+            )
+        case Outcome.UNSECURED:
+            return (
+                f"the {other} has no security set (its mechanism is {finding.detail}), and this end"
+                ' demands CURVE: give the other end security="own.key", or this one none'
+            )
+        case Outcome.STRANGER:
+            return (
+                f"the {other} does not let this end in: is this end's public key {finding.detail}"
+                f" on the {other}'s list ('fastimagezmq authorize' there), is the .pub file that"
+                " this end was given its newest one, and REQ_REP the same on both ends?"
+            )
+        case Outcome.NOT_ALLOWED:
+            return (
+                f"the {other} does not let this machine in: does its allow= name this machine's"
+                " address?"
+            )
         case Outcome.WRONG_PEER:
             return _mismatch(finding.detail, socket_type)
         case _ if socket_type == zmq.REQ:
