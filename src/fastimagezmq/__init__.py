@@ -18,7 +18,7 @@ from .__version__ import (
     __version__,
 )
 from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
-from .errors import AddressError, CodecError, Error, StateError, WireError
+from .errors import AddressError, CodecError, Error, HubTimeout, StateError, WireError
 from .frame import Frame
 from .image_hub import HubStats
 from .image_sender import SenderStats
@@ -30,6 +30,7 @@ __all__ = [
     "Error",
     "Frame",
     "HubStats",
+    "HubTimeout",
     "ImageHub",
     "ImageSender",
     "JpegInfo",

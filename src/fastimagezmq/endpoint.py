@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import zmq
@@ -80,12 +81,17 @@ class Endpoint:
     def _prepare(self) -> None:
         self._fiz_gate = Gate()
 
-    def _open(self, socket_type: int) -> SerializingSocket:
-        """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
+    def _open(
+        self, socket_type: int, defaults: Mapping[int, int] = MappingProxyType({})
+    ) -> SerializingSocket:
+        """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is.
+
+        The program's options override ``defaults``.
+        """
         self._fiz_gate.claim()
         self.zmq_context = context = SerializingContext()
         self.zmq_socket = socket = context.socket(socket_type)
-        for option, value in self._fiz_options.items():
+        for option, value in (*defaults.items(), *self._fiz_options.items()):
             _set_option(socket, option, value)
         return socket
 

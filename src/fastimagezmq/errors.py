@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zmq
 
-__all__ = ["AddressError", "CodecError", "Error", "StateError", "WireError"]
+__all__ = ["AddressError", "CodecError", "Error", "HubTimeout", "StateError", "WireError"]
 
 
 class Error(Exception):
@@ -40,3 +40,10 @@ class AddressError(_ZmqError):
 
 class StateError(_ZmqError):
     """A call out of turn, such as a second receive before the reply."""
+
+
+class HubTimeout(_ZmqError, zmq.Again, TimeoutError):  # type: ignore[misc]  # noqa: N818
+    """Nothing came in the time that was allowed; ``errno`` is always EAGAIN."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(zmq.EAGAIN, message)
