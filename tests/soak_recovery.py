@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HANG_SECONDS = 20.0
 PORT = 25555
+ADDRESS = f"tcp://127.0.0.1:{PORT}"
 LIBRARIES = itertools.cycle(("fastimagezmq", "imagezmq"))
 
 
@@ -52,11 +53,11 @@ def killed_hubs(count: int) -> bool:
 
     seconds: list[float] = []
     wrong = hangs = 0
-    sender = ImageSender(f"tcp://127.0.0.1:{PORT}")
+    sender = ImageSender(ADDRESS)
     streaming = threading.Thread(target=stream, args=(sender,), daemon=True)
     streaming.start()
     for number in range(count + 1):
-        with Peer(PEERS / "mortal_hub.py", next(LIBRARIES), PORT, 0.005) as hub:
+        with Peer(PEERS / "mortal_hub.py", next(LIBRARIES), ADDRESS, 0.005) as hub:
             since = hub.hear()["since"]
             deadline = time.monotonic() + HANG_SECONDS
             while not (answered and answered[-1] > since) and time.monotonic() < deadline:
@@ -91,7 +92,7 @@ def bad_network(count: int) -> bool:
     heard: list[int] = []
     longest = 0.0
     with (
-        Peer(PEERS / "mortal_hub.py", next(LIBRARIES), port) as hub,
+        Peer(PEERS / "mortal_hub.py", next(LIBRARIES), f"tcp://127.0.0.1:{port}") as hub,
         Relay(port) as relay,
         ImageSender(relay.address, timeout=HANG_SECONDS) as sender,
     ):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import threading
 import time
 import zlib
@@ -41,7 +45,8 @@ def frame(number: int, *words: str, size: int = 100_000) -> tuple[list[Any], NDA
 @contextlib.contextmanager
 def mortal(library: str, port: int, *arguments: object) -> Iterator[Peer]:
     """A hub in a process of its own, which is killed with SIGKILL when the block is left."""
-    with Peer(PEERS / "mortal_hub.py", library, port, *arguments) as peer:
+    address = f"tcp://127.0.0.1:{port}"
+    with Peer(PEERS / "mortal_hub.py", library, address, *arguments) as peer:
         assert "since" in peer.hear()
         yield peer
 
@@ -210,6 +215,46 @@ def test_a_peer_that_hangs_up_is_not_stormed(port: int) -> None:
             assert took(hub) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "close",
+        pytest.param("drop", marks=pytest.mark.slow),
+        pytest.param("send", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_monitor_keeps_nobody_from_ending(end: str) -> None:
+    """Nobody reads the monitor of an idle sender, and libzmq's thread waits for room in it."""
+    accepted = 0
+
+    def hang_up() -> None:
+        nonlocal accepted
+        with contextlib.suppress(OSError):
+            while True:
+                server.accept()[0].close()
+                accepted += 1
+
+    with socket.create_server(("127.0.0.1", 0)) as server, beside(hang_up):
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        sender = ImageSender(address, timeout=0.5, options={"RECONNECT_IVL": 1})
+        before = -1
+        while before != accepted:
+            before = accepted
+            time.sleep(0.3)
+        assert before > 1000
+        if end == "send":
+            with pytest.raises(HubTimeout):
+                sender.send_image(*frame(1))
+            assert accepted > before
+        began = time.monotonic()
+        if end != "drop":
+            sender.close()
+        del sender
+        gc.collect()
+        assert time.monotonic() - began < AT_MOST
+        server.shutdown(socket.SHUT_RDWR)
+
+
 def test_the_parts_of_a_frame_sent_again_are_the_usual_ones(port: int) -> None:
     with (
         zmq.Context() as context,
@@ -231,6 +276,22 @@ def test_the_parts_of_a_frame_sent_again_are_the_usual_ones(port: int) -> None:
         assert len(first) == 4
         assert first[1] == b""
         assert first[3] == image.tobytes()
+
+
+def test_a_cable_that_is_pulled() -> None:
+    for command in ("unshare", "nsenter", "ip"):
+        if shutil.which(command) is None:
+            pytest.skip(f"no {command} command here")
+    alone = ["unshare", "--user", "--map-root-user", "--net", "ip", "link", "add", "type", "veth"]
+    if subprocess.run(alone, check=False, capture_output=True).returncode:
+        pytest.skip("network namespaces are refused here")
+    with Peer(PEERS / "severed.py") as severed:
+        assert severed.hear() == "got 1"
+        assert severed.hear() == 1, "the hub's silence was not noticed"
+        assert severed.hear() == "got 2"
+        assert severed.hear() >= 2, "that nothing was acknowledged was not noticed"
+        assert severed.hear() == "got 3"
+        assert severed.end() == 0
 
 
 # --- several hubs -----------------------------------------------------------------------

@@ -64,9 +64,8 @@ class ImageSender(Endpoint):
         threads: how many threads encode a JPEG at most; 0 is as many as help.
         timeout: REQ/REP: seconds to wait for the hub's reply, whatever is sent again meanwhile;
             None: for ever. With ``in_flight`` above 1, seconds to wait for room.
-        send_timeout: REQ/REP: whole seconds to wait for a hub to take a frame (SNDTIMEO), as
-            a fork of imageZMQ has it; 0: none.
-        recv_timeout: whole seconds to wait for the reply (RCVTIMEO), likewise.
+        send_timeout: whole seconds to set as SNDTIMEO, as a fork of imageZMQ has it; 0: none.
+        recv_timeout: whole seconds to set as RCVTIMEO, which bounds the wait for the reply.
         in_flight: REQ/REP: how many frames may be sent and not yet answered. Above 1,
             ``send_image`` and ``send_jpg`` return None at once, JPEG is encoded on a thread
             of the sender's, ``replies`` gives the hub's answers and ``flush`` waits for them.
@@ -397,9 +396,12 @@ class ImageSender(Endpoint):
     def _pipeline(self) -> Pipeline:
         """Return the pipeline, started by the first frame: until then options may be set."""
         if self._fiz_pipeline is None:
+            socket, line = self._pipelined_socket()
+            connection = self._fiz_connection
             self._fiz_pipeline = Pipeline(
-                *self._pipelined_socket(),
-                self._fiz_connection,
+                socket,
+                line,
+                connection if connection is not None and connection.socket is socket else None,
                 self._fiz_window,
                 self._fiz_when_full,
                 self._fiz_timeout,

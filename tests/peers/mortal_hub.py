@@ -1,4 +1,4 @@
-"""A hub program to be killed: mortal_hub.py LIBRARY PORT [SECONDS].
+"""A hub program to be killed: mortal_hub.py LIBRARY ADDRESS [SECONDS].
 
 It tells when it began to listen, by the machine's monotonic clock, then each frame as
 [message, whether its pixels are right], and answers. A message is [number, crc32 of the
@@ -16,11 +16,11 @@ import zlib
 from processes import say
 
 library = importlib.import_module(sys.argv[1])
-port, *rest = sys.argv[2:]
+address, *rest = sys.argv[2:]
 seconds = float(rest[0]) if rest else 0.0
 
 began = time.monotonic()
-hub = library.ImageHub(f"tcp://127.0.0.1:{port}")
+hub = library.ImageHub(address)
 say({"since": began})
 while True:
     message, image = hub.recv_image()
