@@ -7,6 +7,7 @@ ends with status 1 when a frame was corrupt, lost, or held up for longer than ``
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import random
 import statistics
@@ -107,6 +108,9 @@ def bad_network(count: int) -> bool:
                 case 3:
                     relay.stall()
                     threading.Timer(random.uniform(0, 0.5), relay.flow).start()
+                case 4:  # at any moment of this frame: also when its reply is on the way
+                    cut = functools.partial(relay.cut, abruptly=abruptly)
+                    threading.Timer(random.uniform(0, 0.005), cut).start()
                 case _:
                     faults -= 1
             faults += 1

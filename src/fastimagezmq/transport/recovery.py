@@ -71,6 +71,11 @@ _CUTS_TO_WARN = 3
 """So often has a connection ended with the same frame in flight when a warning says so."""
 
 _RELEASE_SECONDS = 0.9
+
+# Looked up for each frame.
+_clock = time.monotonic
+_Port = messages.Port
+_COPY_BELOW = bodies.COPY_BELOW
 _DONTWAIT = int(zmq.DONTWAIT)
 _HANDSHAKE = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _END = int(zmq.EVENT_DISCONNECTED)
@@ -203,7 +208,7 @@ class Lockstep:
         self._first_ms = min(FIRST_LOOK_MS, waiting.SLICE_MS)
         if timeout is not None:
             self._first_ms = min(self._first_ms, self._timeout_ms)
-        self._heard = 0.0  # monotonic: when the last reply came
+        self._heard = 0.0  # when the last reply came; 0: look before the next frame
         self._busy = False
         self._warned = -waiting.NEXT_WARNING_SECONDS
         self._lent: weakref.ref[memoryview] | None = None  # what pyzmq was given to read
@@ -226,34 +231,35 @@ class Lockstep:
                 "the frame before has had no reply yet: this call comes from a signal handler"
                 " that interrupts the wait for it",
             )
-        connection = self.connection
-        began = time.monotonic()
+        began = _clock()
         try:
             self._busy = True
-            if connection.stale or (began - self._heard > _QUIET_SECONDS and connection.lost()):
-                connection.renew()
+            if began - self._heard > _QUIET_SECONDS and (
+                self.connection.stale or self.connection.lost()
+            ):
+                self.connection.renew()
             self._send(line, header, body, began)
             self.handed += 1
             parts = messages.receive(line, self._first_ms)
             if parts is None:
                 parts = self._persevere(line, header, body, began)
         except BaseException as error:
+            self._heard = 0.0
             self._give_up(line)
             if isinstance(error, zmq.Again):
                 raise self._timed_out(began) from None
             raise
         finally:
             self._busy = False
-        self._heard = time.monotonic()
+        self._heard = _clock()
         return parts
 
     def _send(self, line: Line, header: bytes, body: BytesLike, began: float) -> None:
-        if type(line) is not messages.Port:
+        if type(line) is not _Port:
             body = memoryview(body)
             self._lent = weakref.ref(body)
-        below = bodies.COPY_BELOW
         try:
-            messages.send(line, header, body, _DONTWAIT, copy_below=below)
+            messages.send(line, header, body, _DONTWAIT, copy_below=_COPY_BELOW)
         except zmq.Again:  # it waits for a connection only if the program sets IMMEDIATE
             limits = [int(self.socket.getsockopt(zmq.SNDTIMEO)), self._left_ms(began)]
             waiting.send(
@@ -261,7 +267,7 @@ class Lockstep:
                 line,
                 header,
                 body,
-                copy_below=below,
+                copy_below=_COPY_BELOW,
                 limit_ms=min((limit for limit in limits if limit >= 0), default=-1),
                 endpoints=self.socket.endpoints,
                 cancelled=self._is_cancelled,
@@ -290,7 +296,7 @@ class Lockstep:
                 pace.count()
                 self.resent += 1
                 self._send(line, header, body, began)
-                if pace.resent == _CUTS_TO_WARN:
+                if pace.resent == _CUTS_TO_WARN and not moved:
                     self._warn_of_cuts(memoryview(body).nbytes)
             poller.poll(min(slice_ms, wait_ms) if lost else slice_ms)
 
@@ -319,7 +325,7 @@ class Lockstep:
                 time.sleep(0.0002)
 
     def _is_read(self, line: Line) -> bool:
-        if type(line) is messages.Port:
+        if type(line) is _Port:
             messages.release_done()
             return line.held > 0
         return self._lent is not None and self._lent() is not None
