@@ -65,7 +65,7 @@ def test_a_hub_killed_with_a_frame_in_flight(library: str, port: int) -> None:
         with mortal(library, port) as hub:
             assert sender.send_image(*frame(1)) == b"got 1"
             assert took(hub) == (1, True)
-        for number in range(2, 5):
+        for number in (2, 3):
             with mortal(library, port) as hub:
                 sent = threading.Thread(target=sender.send_image, args=frame(number, "hold"))
                 sent.start()
@@ -79,17 +79,16 @@ def test_a_hub_killed_with_a_frame_in_flight(library: str, port: int) -> None:
                 assert not sent.is_alive()
                 assert time.monotonic() - began < AT_MOST
                 assert sender.send_image(*frame(9)) == b"got 9"
-        assert sender.stats() == (7, 7, 0, 0, 3)
+        assert sender.stats() == (5, 5, 0, 0, 2)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_hub_restarted_between_frames_gets_each_once(library: str, port: int) -> None:
     with ImageSender(f"tcp://127.0.0.1:{port}") as sender:
-        for number in range(3):
-            with mortal(library, port) as hub:
-                assert sender.send_image(*frame(number)) == b"got %d" % number
-                assert took(hub) == (number, True)
-            time.sleep(0.1)  # the sender's end has seen it
+        with mortal(library, port) as hub:
+            assert sender.send_image(*frame(1)) == b"got 1"
+            assert took(hub) == (1, True)
+        time.sleep(0.1)  # the sender's end has seen it
         with beside(lambda: sender.send_image(*frame(3))) as sent:
             time.sleep(0.5)  # it waits for the hub already
             with mortal(library, port, 0.5) as hub:
@@ -215,14 +214,8 @@ def test_a_peer_that_hangs_up_is_not_stormed(port: int) -> None:
             assert took(hub) == (2, True)
 
 
-@pytest.mark.parametrize(
-    "end",
-    [
-        "close",
-        pytest.param("drop", marks=pytest.mark.slow),
-        pytest.param("send", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["close", "drop", "send"])
 def test_a_full_monitor_keeps_nobody_from_ending(end: str) -> None:
     """Nobody reads the monitor of an idle sender, and libzmq's thread waits for room in it."""
     accepted = 0
