@@ -1,7 +1,8 @@
 """How a default sender gets over dying hubs and a bad network: the figures of make soak.
 
 ``soak_recovery.py [KILLS [FRAMES]]`` prints the rows of the table in docs/reliability.md and
-ends with status 1 when a frame was corrupt, lost, or held up for longer than ``HANG_SECONDS``.
+ends with status 1 when a frame was corrupt, lost, answered out of order, or held up for longer
+than ``HANG_SECONDS``.
 """
 
 from __future__ import annotations
@@ -85,17 +86,18 @@ def killed_hubs(count: int) -> bool:
     return not wrong and not hangs and len(seconds) == count
 
 
-def bad_network(count: int) -> bool:
+def bad_network(count: int, in_flight: int) -> bool:
     """Send frames through a relay that stalls, cuts and resets, also within a frame."""
     size = 100_000
     port = PORT + 1
     corrupt = hangs = faults = 0
     heard: list[int] = []
+    replies: list[bytes | None] = []
     longest = 0.0
     with (
         Peer(PEERS / "mortal_hub.py", next(LIBRARIES), f"tcp://127.0.0.1:{port}") as hub,
         Relay(port) as relay,
-        ImageSender(relay.address, timeout=HANG_SECONDS) as sender,
+        ImageSender(relay.address, timeout=HANG_SECONDS, in_flight=in_flight) as sender,
     ):
         hub.hear()
         for message, image in itertools.islice(frames(size), count):
@@ -116,11 +118,15 @@ def bad_network(count: int) -> bool:
             faults += 1
             began = time.monotonic()
             try:
-                sender.send_image(message, image)
+                replies.append(sender.send_image(message, image))
             except HubTimeout:
                 hangs += 1
             longest = max(longest, time.monotonic() - began)
+            if in_flight > 1:
+                replies[-1:] = sender.replies()
         relay.flow()
+        hangs += not sender.flush(HANG_SECONDS)
+        replies += sender.replies()
         with contextlib.suppress(AssertionError):
             while True:
                 (number, _), right = hub.hear(1)
@@ -128,21 +134,22 @@ def bad_network(count: int) -> bool:
                 corrupt += not right
         resent = sender.stats().resent
     lost = count - len(set(heard))
+    misplaced = sum(reply != b"got %d" % number for number, reply in enumerate(replies))
     doubles = len(heard) - len(set(heard))
     print(
-        f"| {count} frames of {size} bytes through a relay with {faults} faults |"
-        f" {corrupt} corrupt, {lost} lost, {hangs} hangs, {resent} sent again,"
-        f" {doubles} arrived twice, the slowest took {longest:.2f} s |",
+        f"| {count} frames of {size} bytes, {in_flight} in flight, through a relay with {faults}"
+        f" faults | {corrupt} corrupt, {lost} lost, {misplaced} wrong replies, {hangs} hangs,"
+        f" {resent} sent again, {doubles} arrived twice, the slowest took {longest:.2f} s |",
         flush=True,
     )
-    return not corrupt and not hangs and not lost
+    return not (corrupt or hangs or lost or misplaced)
 
 
 def main() -> int:
     """Print the table's rows; 1 if something went wrong."""
     kills, count = [int(argument) for argument in sys.argv[1:3]] or (100, 10_000)
     random.seed(1)
-    results = [killed_hubs(kills), bad_network(count)]
+    results = [killed_hubs(kills), bad_network(count, 1), bad_network(count, 4)]
     return 0 if all(results) else 1
 
 
