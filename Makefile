@@ -20,7 +20,7 @@ bin := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: demo test test-pyzmq test-slow bench bench-targets bench-publish lint wheel-check test-native test-sanitized fuzz clean help
+.PHONY: demo test test-pyzmq test-slow soak bench bench-targets bench-publish lint wheel-check test-native test-sanitized fuzz clean help
 
 demo: ## stream pictures through a hub and print the figures
 	@scripts/setup.sh demo
@@ -30,8 +30,8 @@ test: ## run the tests
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest $(ARGS)
 
-through_pyzmq := $(addprefix tests/test_,stream.py robustness.py interop.py dropin.py waiting.py \
-  waiting_hub.py clocks.py mistakes.py security.py)
+through_pyzmq := $(addprefix tests/test_,stream.py robustness.py recovery.py interop.py dropin.py \
+  waiting.py waiting_hub.py clocks.py mistakes.py security.py)
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test
@@ -40,6 +40,10 @@ test-pyzmq: ## run the tests of streams with messages going through pyzmq's publ
 test-slow: ## run the tests that take minutes
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest -m slow --timeout 600 $(ARGS)
+
+soak: ## kill hubs and break connections under a sender, and print the figures
+	@scripts/setup.sh test
+	@PYTHONPATH=tests $(bin)/python tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench

@@ -135,7 +135,7 @@ def test_frames_in_flight(run: Any, address: str) -> None:
         out, err = sender.process.communicate(timeout=30)
     *replies, counted = out.splitlines()
     assert replies == [f"got frame {number}" for number in range(100)]
-    assert counted == "SenderStats(sent=100, acknowledged=100, dropped=0, waiting=0)"
+    assert counted == "SenderStats(sent=100, acknowledged=100, dropped=0, waiting=0, resent=0)"
     assert err == ""
 
 
@@ -143,7 +143,7 @@ def test_frames_in_flight_without_a_hub(run: Any) -> None:
     out, err = run("pipelined_sender.py").process.communicate(timeout=30)
     said, counted = out.splitlines()
     assert said == "the hub has answered nothing for two seconds"
-    assert counted == "SenderStats(sent=4, acknowledged=0, dropped=0, waiting=4)"
+    assert counted == "SenderStats(sent=4, acknowledged=0, dropped=0, waiting=4, resent=0)"
     assert err == "fastimagezmq: closed with 4 frames not answered yet\n"
 
 

@@ -13,6 +13,7 @@ import pytest
 import zmq
 
 import fastimagezmq as ours
+from fastimagezmq.transport import recovery
 from pictures import blobs, description, descriptions, message_of, pixels
 from processes import PEERS, Peer
 
@@ -289,5 +290,7 @@ def test_the_sockets_options_are_imagezmqs(pattern: str) -> None:
 
     old, new = options_of(theirs), options_of(ours)
     assert len(old) > 30
-    assert {name for name in old if old[name] != new[name]} == {"LINGER"}
+    liveness = {option.name for option in map(zmq.SocketOption, recovery.LIVENESS)}
+    expected = {"LINGER"} | (liveness if pattern == "reqrep" else set())
+    assert {name for name in old if old[name] != new[name]} == expected
     assert (old["LINGER"], new["LINGER"]) == (-1, 900)

@@ -14,6 +14,7 @@ from cpython.buffer cimport (
 )
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN as _EAGAIN, EINTR, EINVAL, ENOTSOCK
 from libc.stddef cimport size_t
 from libc.stdlib cimport free, malloc
@@ -81,6 +82,7 @@ cdef extern from "native/messages.h" nogil:
 ctypedef struct _Held:
     fiz_hold link
     Py_buffer view
+    PyObject *port  # a reference to the port that sent it
 
 
 import os as _os
@@ -153,6 +155,8 @@ cdef class Port:
     functions found are not those of the libzmq that made it.
 
     ``overridden``: set by whoever replaces a method of the socket object itself.
+
+    ``held``: how many bodies sent here libzmq may still read; `release_done` lowers it.
     """
 
     cdef void *_handle  # NULL once closed
@@ -160,6 +164,7 @@ cdef class Port:
     cdef int _owner  # the process that opened it
     cdef fiz_spin _spin  # of its reader
     cdef public bint overridden
+    cdef readonly Py_ssize_t held
 
     def __init__(self, socket):
         cdef int found = -1
@@ -372,7 +377,7 @@ cdef class Gate:
 # Sending
 
 
-cdef _Held *_hold(object body) except NULL:
+cdef _Held *_hold(Port port, object body) except NULL:
     """Export the buffer of a body; it is released by `_release`."""
     cdef _Held *held = <_Held *>malloc(sizeof(_Held))
     if held == NULL:
@@ -382,10 +387,18 @@ cdef _Held *_hold(object body) except NULL:
     except BaseException:
         free(held)
         raise
+    Py_INCREF(port)
+    held.port = <PyObject *>port
+    with cython.critical_section(port):
+        port.held += 1
     return held
 
 
 cdef void _release(_Held *held) noexcept:
+    cdef Port port = <Port>held.port
+    with cython.critical_section(port):
+        port.held -= 1
+    Py_DECREF(port)
     PyBuffer_Release(&held.view)
     free(held)
 
@@ -431,7 +444,7 @@ def send(
     release_done()
     while True:
         if body is not None:
-            held = _hold(body)
+            held = _hold(port, body)
             # An empty buffer may have no address; an empty part is one all the same.
             data = held.view.buf if held.view.len else start
             nbytes = <size_t>held.view.len

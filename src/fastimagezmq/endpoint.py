@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import zmq
@@ -90,16 +91,23 @@ class Endpoint:
     def _prepare(self) -> None:
         self._fiz_gate = Gate()
 
-    def _open(self, socket_type: int) -> SerializingSocket:
-        """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is."""
+    def _open(
+        self, socket_type: int, defaults: Mapping[int, int] = MappingProxyType({})
+    ) -> SerializingSocket:
+        """Make ``zmq_context`` and ``zmq_socket``; options are set before any address is.
+
+        The program's options override ``defaults``.
+        """
         self._fiz_gate.claim()
         self.zmq_context = SerializingContext()
-        return self._open_socket(socket_type)
+        return self._open_socket(socket_type, defaults)
 
-    def _open_socket(self, socket_type: int) -> SerializingSocket:
+    def _open_socket(
+        self, socket_type: int, defaults: Mapping[int, int] = MappingProxyType({})
+    ) -> SerializingSocket:
         socket = cast("SerializingSocket", self.zmq_context.socket(socket_type))
         self.zmq_socket = socket
-        for option, value in self._fiz_options.items():
+        for option, value in (*defaults.items(), *self._fiz_options.items()):
             _set_option(socket, option, value)
         if self._fiz_guard is not None:
             self._fiz_guard.protect(socket)  # last: no option is set after it

@@ -50,15 +50,12 @@ class AddressError(_ZmqError):
     """An address that cannot be bound or connected; ``errno`` is libzmq's."""
 
 
-class HubTimeout(Error, zmq.Again, TimeoutError):  # type: ignore[misc]  # noqa: N818
-    """What was waited for did not come within ``timeout=``; ``errno`` is EAGAIN."""
-
-    def __init__(self, message: str) -> None:
-        zmq.ZMQError.__init__(self, zmq.EAGAIN, message)
-
-    def __str__(self) -> str:
-        return str(self.strerror)
-
-
 class StateError(_ZmqError):
     """A call out of turn, such as a second receive before the reply."""
+
+
+class HubTimeout(_ZmqError, zmq.Again, TimeoutError):  # type: ignore[misc]  # noqa: N818
+    """Nothing came in the time that was allowed; ``errno`` is always EAGAIN."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(zmq.EAGAIN, message)

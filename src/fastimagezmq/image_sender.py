@@ -18,11 +18,11 @@ from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .throttle import Throttle
-from .transport import SerializingContext, SerializingSocket, bodies, messages, waiting
+from .transport import SerializingContext, SerializingSocket, bodies, messages, recovery, waiting
 from .transport.pipeline import WHEN_FULL, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
@@ -45,14 +45,17 @@ class SenderStats(NamedTuple):
     """Frames that found no room, with ``in_flight`` above 1, or were not sent when it closed."""
     waiting: int
     """Frames given and not yet answered, with ``in_flight`` above 1."""
+    resent: int = 0
+    """How often a frame was sent again, since its connection was lost before the reply."""
 
 
 class ImageSender(Endpoint):
     """Sends images and messages to an ImageHub.
 
     Args:
-        connect_to: with ``REQ_REP=True`` the hub's address, ``tcp://host:port``; else the
-            address to bind, ``tcp://*:port``, to which hubs connect.
+        connect_to: with ``REQ_REP=True`` the hub's address, ``tcp://host:port``, or a list of
+            addresses: the next is tried when one has had no connection for three seconds.
+            Else the address to bind, ``tcp://*:port``, to which hubs connect.
         REQ_REP: True: REQ/REP, each frame is answered by the hub. False: PUB/SUB, nobody
             waits; frames that no hub takes are dropped.
         jpeg: None sends raw pixels. 1 to 100: ``send_image`` encodes as JPEG of this
@@ -62,6 +65,10 @@ class ImageSender(Endpoint):
             "RGBX", "GRAY" or "YUV420"; or picamera2's names with its meaning: "RGB888",
             "BGR888", "XRGB8888", "XBGR8888". For JPEG only: raw pixels go as they are.
         threads: how many threads encode a JPEG at most; 0 is as many as help.
+        timeout: REQ/REP: seconds to wait for the hub's reply, whatever is sent again meanwhile;
+            None: for ever. With ``in_flight`` above 1, seconds to wait for room.
+        send_timeout: whole seconds to set as SNDTIMEO, as a fork of imageZMQ has it; 0: none.
+        recv_timeout: whole seconds to set as RCVTIMEO, which bounds the wait for the reply.
         in_flight: REQ/REP: how many frames may be sent and not yet answered. Above 1,
             ``send_image`` and ``send_jpg`` return None at once, JPEG is encoded on a thread
             of the sender's, ``replies`` gives the hub's answers and ``flush`` waits for them.
@@ -70,9 +77,7 @@ class ImageSender(Endpoint):
             that has not been sent yet.
         copy: a PUB sender copies an array before ``send_image`` returns, since the program
             may reuse it. False promises that it will not be touched until it has left. A
-            REQ sender waits for the reply and does not copy, unless ``in_flight`` is above 1;
-            after an interrupt or ``zmq.Again`` the frame may still be waiting to leave, so
-            leave its array alone.
+            REQ sender waits for the reply and does not copy, unless ``in_flight`` is above 1.
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
@@ -110,6 +115,11 @@ class ImageSender(Endpoint):
     _fiz_window = 1
     _fiz_when_full = "block"
     _fiz_pipeline: Pipeline | None = None  # with more than one frame in flight
+    _fiz_backups: tuple[str, ...] = ()  # addresses, after the first
+    _fiz_timeout: float | None = None
+    # Of the socket that init_reqrep opened; a program's own socket is left as it is.
+    _fiz_connection: recovery.Connection | None = None
+    _fiz_lockstep: recovery.Lockstep | None = None
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -120,13 +130,16 @@ class ImageSender(Endpoint):
 
     def __init__(
         self,
-        connect_to: str = "tcp://127.0.0.1:5555",
+        connect_to: str | Sequence[str] = "tcp://127.0.0.1:5555",
         REQ_REP: bool = True,
         *,
         jpeg: int | None = None,
         subsampling: str = "420",
         colorspace: str = "BGR",
         threads: int = 0,
+        timeout: float | None = None,
+        send_timeout: int = 0,
+        recv_timeout: int = 0,
         in_flight: int = 1,
         when_full: str = "block",
         copy: bool = True,
@@ -139,24 +152,32 @@ class ImageSender(Endpoint):
         self._fiz_encoding = Encoding(jpeg, subsampling, colorspace, threads)
         self._fiz_encoding.check()
         _check_flight(in_flight, when_full, REQ_REP)
+        _check_waits(timeout, send_timeout, recv_timeout, REQ_REP)
+        address, *backups = _addresses(connect_to, REQ_REP)
+        self._fiz_backups = tuple(backups)
+        self._fiz_timeout = timeout
         self._fiz_window = in_flight
         self._fiz_when_full = when_full
         self._fiz_copy = copy
         self._fiz_stamp = stamp
-        self._fiz_options = dict(options or {})
+        limits = {zmq.SNDTIMEO: send_timeout, zmq.RCVTIMEO: recv_timeout}
+        self._fiz_options = {option: int(n * 1000) for option, n in limits.items() if n}
+        self._fiz_options |= options or {}
         if sndhwm is not None:
             self._fiz_options[zmq.SNDHWM] = sndhwm
         self._fiz_reqrep = REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
         self._secure(security, allow, binds=not self._fiz_reqrep)
         try:
             if self._fiz_reqrep:
-                self.init_reqrep(connect_to)
+                self.init_reqrep(address)
             else:
-                self.init_pubsub(connect_to)
+                self.init_pubsub(address)
             self._check_secured()
             self._tell_exposure()
             if in_flight > 1:
                 self._pipelined_socket()
+            if self._fiz_reqrep and self._fiz_connection is None:
+                self._check_own_socket()
         except BaseException:
             self.close()
             raise
@@ -170,7 +191,18 @@ class ImageSender(Endpoint):
         if self._fiz_pipeline is not None:
             self._fiz_pipeline.end()
             self._fiz_pipeline = None
-        self._open(zmq.DEALER if self._fiz_window > 1 else zmq.REQ).connect(address)
+        pipelined = self._fiz_window > 1
+        self._fiz_connection = recovery.Connection(
+            self._open(zmq.DEALER, recovery.LIVENESS)
+            if pipelined
+            else self._open(zmq.REQ, recovery.LOCKSTEP),
+            (address, *self._fiz_backups),
+        )
+        self._fiz_lockstep = (
+            None
+            if pipelined
+            else recovery.Lockstep(self._fiz_connection, self._fiz_timeout, self._fiz_gate)
+        )
 
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
@@ -192,9 +224,11 @@ class ImageSender(Endpoint):
             TypeError: no array, no JSON value, or a dtype that cannot be sent.
             CodecError: an array that cannot be encoded.
             StateError: closed, or an earlier frame still has no reply.
-            zmq.Again: the program set RCVTIMEO or SNDTIMEO, and it has passed.
+            HubTimeout: no reply within ``timeout``, or the program's RCVTIMEO or SNDTIMEO.
 
-            For the first three, nothing has been sent.
+            For the first three, nothing has been sent. After any other, an interrupt among
+            them, the frame may have arrived once and will not later, its array is not read any
+            more, and the next frame can be sent.
         """
         send = self.send_image_reqrep if self._fiz_reqrep else self.send_image_pubsub
         return send(msg, image)
@@ -222,7 +256,7 @@ class ImageSender(Endpoint):
 
         Raises:
             TypeError: no buffer, or no JSON value. Nothing has been sent.
-            StateError, zmq.Again: as ``send_image``.
+            StateError, HubTimeout: as ``send_image``.
         """
         send = self.send_jpg_reqrep if self._fiz_reqrep else self.send_jpg_pubsub
         return send(msg, jpg_buffer)
@@ -269,9 +303,9 @@ class ImageSender(Endpoint):
         """Return what became of the frames that were given."""
         self._check_process()
         if self._fiz_pipeline is None:
-            return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0)
-        counts = self._fiz_pipeline.counts()
-        return SenderStats(counts.sent, counts.acknowledged, counts.dropped, counts.waiting)
+            resent = 0 if self._fiz_lockstep is None else self._fiz_lockstep.resent
+            return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0, resent)
+        return SenderStats(*self._fiz_pipeline.counts())
 
     def lease(self, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """Return an array from the pool to write a frame into, which is sent without a copy.
@@ -327,8 +361,7 @@ class ImageSender(Endpoint):
             line = self._line(socket, _METHODS)
             if line is not None:
                 header, body = self._packed(msg, image, unchanging=False)
-                self._send(line, header, body)
-                return self._reply(line)
+                return self._exchange(socket, line, header, body)
             self._send_image_by(socket, msg, image)
             return cast("bytes", socket.recv())
         finally:
@@ -386,10 +419,15 @@ class ImageSender(Endpoint):
     def _pipeline(self) -> Pipeline:
         """Return the pipeline, started by the first frame: until then options may be set."""
         if self._fiz_pipeline is None:
+            socket, line = self._pipelined_socket()
+            connection = self._fiz_connection
             self._fiz_pipeline = Pipeline(
-                *self._pipelined_socket(),
+                socket,
+                line,
+                connection if connection is not None and connection.socket is socket else None,
                 self._fiz_window,
                 self._fiz_when_full,
+                self._fiz_timeout,
                 self._fiz_refusals.look_at,
             )
         return self._fiz_pipeline
@@ -412,8 +450,7 @@ class ImageSender(Endpoint):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return cast("bytes", socket.recv())
         header = wire.blob_header(msg, None, *self._stamps())
-        self._send(line, header, bodies.of_blob(jpg_buffer))
-        return self._reply(line)
+        return self._exchange(socket, line, header, bodies.of_blob(jpg_buffer))
 
     @exclusive
     def _publish_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
@@ -450,6 +487,30 @@ class ImageSender(Endpoint):
         else:  # (np.ascontiguousarray would make a 0-d array 1-d.)
             socket.send_array(np.asarray(image, order="C"), msg, copy=False)
 
+    def _exchange(
+        self, socket: Any, line: messages.Line, header: bytes, body: wire.BytesLike
+    ) -> bytes:
+        if self._fiz_stamp:
+            self._fiz_left = time.time()
+        lockstep = self._fiz_lockstep
+        if lockstep is None or lockstep.socket is not socket:  # the program's own
+            self._send(line, header, body)
+            parts = self._receive(line)
+        else:
+            handed = lockstep.handed
+            try:
+                parts = lockstep.exchange(line, header, body)
+            finally:
+                self._fiz_sequence += lockstep.handed - handed
+        answer: bytes = parts[0].bytes
+        if self._fiz_stamp:
+            self._fiz_before = Exchange(
+                self._fiz_sequence - 1, self._fiz_stamped_at, self._fiz_left, time.time()
+            )
+        self._fiz_answered += 1
+        self._fiz_refusals.look_at(answer)
+        return answer
+
     def _stamps(self) -> tuple[float | None, int | None, Exchange | None]:
         if not self._fiz_stamp:
             return None, None, None
@@ -480,26 +541,28 @@ class ImageSender(Endpoint):
                 raise StateError(
                     zmq.EFSM,
                     "the frame before has had no reply yet (the wait for it was interrupted or"
-                    " timed out): close this sender and open a new one",
+                    " timed out), and this socket is the program's own: replace it",
                 ) from None
             raise
         self._fiz_sequence += 1
 
-    def _reply(self, line: messages.Line) -> bytes:
+    def _receive(self, line: messages.Line) -> list[Any]:
         parts = messages.receive(line, waiting.SLICE_MS)
-        if parts is None:
-            socket = self.zmq_socket
-            parts = waiting.receive(
-                socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
-            )
-        answer: bytes = parts[0].bytes
-        if self._fiz_stamp:
-            self._fiz_before = Exchange(
-                self._fiz_sequence - 1, self._fiz_stamped_at, self._fiz_left, time.time()
-            )
-        self._fiz_answered += 1
-        self._fiz_refusals.look_at(answer)
-        return answer
+        if parts is not None:
+            return parts
+        socket = self.zmq_socket
+        return waiting.receive(
+            socket, line, endpoints=socket.endpoints, cancelled=self._is_cancelled
+        )
+
+    def _check_own_socket(self) -> None:
+        """Refuse what a socket that a program's own ``init_reqrep`` opened cannot do."""
+        for given, name in ((self._fiz_timeout, "timeout"), (self._fiz_backups, "connect_to")):
+            if given:
+                raise ValueError(
+                    f"{name}={given!r} needs the socket that ImageSender.init_reqrep opens, and"
+                    " this class opens another"
+                )
 
     def _is_cancelled(self) -> bool:
         return self._fiz_gate.closed
@@ -572,3 +635,32 @@ def _check_flight(in_flight: Any, when_full: Any, reqrep: Any) -> None:
         )
     if in_flight == 1 and when_full != "block":
         raise ValueError(f"{when_full=} is for more than one frame in flight: add in_flight=4")
+
+
+def _check_waits(timeout: Any, send_timeout: Any, recv_timeout: Any, reqrep: Any) -> None:
+    """Refuse times that are none, or that nothing waits for.
+
+    Raises:
+        ValueError: with one sentence that says what to write.
+    """
+    if timeout is not None and not _is_number(timeout, above=0):
+        raise ValueError(f"{timeout=}: give seconds above 0, or None to wait for ever")
+    if timeout is not None and reqrep != True:  # noqa: E712 (imageZMQ's own comparison)
+        raise ValueError(f"a PUB sender (REQ_REP=False) waits for nothing: leave out {timeout=}")
+    for name, given in (("send_timeout", send_timeout), ("recv_timeout", recv_timeout)):
+        if not _is_number(given, above=-1):
+            raise ValueError(f"{name}={given!r}: give whole seconds, or 0 for no limit")
+
+
+def _is_number(value: Any, above: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > above
+
+
+def _addresses(connect_to: Any, reqrep: Any) -> Sequence[str]:
+    if not isinstance(connect_to, (list, tuple)):
+        return (connect_to,)
+    if reqrep != True:  # noqa: E712 (imageZMQ's own comparison)
+        raise ValueError("a PUB sender (REQ_REP=False) binds one address: give it as a str")
+    if not connect_to or len(set(connect_to)) < len(connect_to):
+        raise ValueError(f"{connect_to=}: give different addresses, one or more")
+    return connect_to

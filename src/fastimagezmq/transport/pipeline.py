@@ -7,6 +7,9 @@ one by one and answers in their order, so the replies need no numbers.
 One thread, which alone touches the socket, takes frames from a queue, encodes, sends, and
 collects the replies. Everything that it shares with the program's threads is guarded by one
 condition, which is notified whenever a frame is acknowledged, dropped or failed.
+
+When the connection is lost, the frames that were sent and not answered are sent again, in
+their order and before any other.
 """
 
 from __future__ import annotations
@@ -21,13 +24,16 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import zmq
 
 from ..clocks import Exchange
+from ..errors import HubTimeout
 from . import bodies, messages, waiting
+from .recovery import Pace
 from .sockets import CLOSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..wire import BytesLike
+    from .recovery import Connection
     from .sockets import SerializingSocket
 
 __all__ = ["REPLIES_KEPT", "WHEN_FULL", "Counts", "Pipeline"]
@@ -49,6 +55,7 @@ class Counts(NamedTuple):
     acknowledged: int
     dropped: int
     waiting: int
+    resent: int
 
 
 class _Job(NamedTuple):
@@ -64,10 +71,12 @@ class Pipeline:
     Args:
         socket: a connected DEALER, which is this object's from now on.
         line: what its messages go through.
+        connection: the socket's, if lost ones are to be noticed.
         window: how many frames may be waiting, under way or at the hub.
         when_full: "block" waits for room; "drop_newest" drops the frame that finds none;
             "drop_oldest" drops the oldest frame that still waits, and lets one wait when
             all of the window is at the hub already.
+        timeout: seconds to wait for room at most; None: as SNDTIMEO and RCVTIMEO say.
         on_reply: called with each reply, on the pipeline's thread.
 
     SNDTIMEO, RCVTIMEO and LINGER hold as they are when this object is made.
@@ -77,8 +86,10 @@ class Pipeline:
         self,
         socket: SerializingSocket,
         line: messages.Line,
+        connection: Connection | None,
         window: int,
         when_full: str,
+        timeout: float | None,
         on_reply: Callable[[bytes], None],
     ) -> None:
         self.socket = socket
@@ -87,7 +98,8 @@ class Pipeline:
         self._window = window
         self._when_full = when_full
         self._on_reply = on_reply
-        limits = [_seconds(socket, option) for option in (zmq.SNDTIMEO, zmq.RCVTIMEO)]
+        self._connection = connection
+        limits = [timeout, *(_seconds(socket, option) for option in (zmq.SNDTIMEO, zmq.RCVTIMEO))]
         self._patience_for_room = min((some for some in limits if some is not None), default=None)
         linger = _seconds(socket, zmq.LINGER)
         self._end_seconds = CLOSE_SECONDS if linger is None else min(linger, CLOSE_SECONDS)
@@ -99,12 +111,16 @@ class Pipeline:
         self._replies: deque[bytes] = deque(maxlen=REPLIES_KEPT)
         self._failures: deque[Exception] = deque()
         self._answered_last: Exchange | None = None
-        self._sent = self._acknowledged = self._dropped = 0
+        self._sent = self._acknowledged = self._dropped = self._resent = 0
         self._resting = False  # the thread must be woken to see a change
         # The thread's own: stamps of the frames that are sent and not answered, and when each left.
         self._departures: deque[tuple[tuple[int, float] | None, float]] = deque()
         self._deadline: float | None = None  # monotonic; set when it is to end
         self._ended = False
+        # The thread's alone: what was sent and not answered, in order.
+        self._unanswered: deque[tuple[bytes, BytesLike]] = deque()
+        self._lost = False
+        self._pace = Pace()
         # Here, since `import fastimagezmq` would pay for it.
         from socket import socketpair  # noqa: PLC0415
 
@@ -124,7 +140,7 @@ class Pipeline:
         """Wait or drop, as ``when_full`` says; False: the new frame is the one dropped.
 
         Raises:
-            zmq.Again: the socket's SNDTIMEO or RCVTIMEO has passed.
+            HubTimeout: ``timeout``, SNDTIMEO or RCVTIMEO has passed.
             zmq.ContextTerminated: the pipeline is being closed.
             Exception: an earlier frame could not be encoded or sent; it is lost.
         """
@@ -141,7 +157,10 @@ class Pipeline:
                     self._dropped += 1
                 return True
             if not self._changed.wait_for(self._has_room, self._patience_for_room):
-                raise zmq.Again
+                raise HubTimeout(
+                    f"no room for a frame within {self._patience_for_room:.3g} s:"
+                    f" {self._window} are on their way already, and none is answered"
+                )
             self._check()
             return True
 
@@ -193,7 +212,7 @@ class Pipeline:
         """Return what became of the frames."""
         with self._changed:
             left = len(self._waiting) + self._underway
-            return Counts(self._sent, self._acknowledged, self._dropped, left)
+            return Counts(self._sent, self._acknowledged, self._dropped, left, self._resent)
 
     def end(self) -> None:
         """Let the thread go on with what it was given, for LINGER or CLOSE_SECONDS, then end."""
@@ -247,9 +266,11 @@ class Pipeline:
         poller = zmq.Poller()
         poller.register(self.socket, zmq.POLLIN)
         poller.register(self._woken, zmq.POLLIN)
+        if self._connection is not None:
+            poller.register(self._connection.events, zmq.POLLIN)
         patience = self._new_patience()
         while True:
-            if self._collect():
+            if self._recovered():
                 patience = self._new_patience()
             job = self._next_job()
             if job is not None:
@@ -266,12 +287,44 @@ class Pipeline:
             else:
                 patience = self._new_patience()
 
+    def _recovered(self) -> bool:
+        """Take the replies that are here, and send again what a lost connection took with it.
+
+        Tells whether there was any reply. Returns with the connection lost only when late.
+        """
+        connection = self._connection
+        came = False
+        while True:
+            if connection is not None:
+                self._lost = connection.lost() or self._lost
+            came = self._collect() or came  # what came before the connection's end counts
+            if connection is None or self._is_late():
+                return came
+            wait_ms = self._pace.wait_ms() if self._lost else 0
+            if wait_ms:
+                time.sleep(min(wait_ms, 50) / 1000)
+                continue
+            if not self._unanswered and not self._lost:
+                return came
+            if not connection.fail_over():
+                if not self._lost:
+                    return came
+                connection.renew()
+            self._lost = False
+            if self._unanswered:
+                self._pace.count()
+            for header, body in tuple(self._unanswered):
+                self._send(header, body)
+                with self._changed:
+                    self._resent += 1
+
     def _finish(self) -> None:
         with self._changed:
             unanswered = len(self._waiting) + self._underway
             failures = [repr(failure) for failure in self._failures]
             self._dropped += len(self._waiting)
             self._waiting.clear()
+        self._unanswered.clear()
         self.socket.close(0 if self._is_late() else None)  # it has lingered enough
         with self._changed:
             self._ended = True
@@ -293,6 +346,8 @@ class Pipeline:
                 if len(parts) < 2 or len(parts[0]) or not self._underway:
                     continue
                 came = True
+                if self._unanswered:
+                    self._unanswered.popleft()
                 reply = parts[1].bytes
                 stamps, left = self._departures.popleft()
                 messages.release_done()  # the body that this answers has left
@@ -304,6 +359,8 @@ class Pipeline:
                         self._answered_last = Exchange(*stamps, left, time.time())
                     self._changed.notify_all()
                 self._on_reply(reply)
+        if came and self._pace.resent:
+            self._pace = Pace()
         return came
 
     def _next_job(self) -> _Job | None:
@@ -324,12 +381,14 @@ class Pipeline:
             return
         self._departures.append((job.stamps, time.time()))
         try:
+            self._recovered()  # a connection may have come and gone while this was encoded
             self._send(job.header, body)
         except BaseException:
             self._departures.pop()
             with self._changed:
                 self._forget_underway()
             raise
+        self._unanswered.append((job.header, body))
         with self._changed:
             self._sent += 1
 

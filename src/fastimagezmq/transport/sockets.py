@@ -35,6 +35,13 @@ _REPLACEABLE = frozenset(("send_array", "send_jpg", "send", "recv_array", "recv_
 _LINGER_MS = int(CLOSE_SECONDS * 1000)
 
 
+class _Events(zmq.Socket[bytes]):
+    """Closed by the socket that it tells of, which must not outlive it: see there."""
+
+    def __del__(self) -> None:
+        """Do nothing: the collector's order is not that of closing."""
+
+
 class SerializingSocket(zmq.Socket[bytes]):
     """A ``zmq.Socket`` that sends and receives numpy arrays and JPEG blobs.
 
@@ -55,6 +62,7 @@ class SerializingSocket(zmq.Socket[bytes]):
     """What ``security=`` and ``allow=`` have made of this socket."""
 
     _counted = False  # among the sockets alive of its context
+    _events: _Events | None = None  # on which its monitor tells of its connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -109,6 +117,32 @@ class SerializingSocket(zmq.Socket[bytes]):
         super().disconnect(addr)
         self.endpoints = tuple(known for known in self.endpoints if known != _text(addr))
 
+    def watch(self, events: int) -> zmq.Socket[bytes]:
+        """Return a socket on which libzmq tells of this one's connections; once.
+
+        It belongs to the thread that uses this socket, and ends with it.
+
+        Args:
+            events: which, ``zmq.EVENT_DISCONNECTED`` for example.
+        """
+        address = f"inproc://fastimagezmq-events-{id(self)}"
+        self.monitor(address, events)
+        self._events = _Events(self.context, zmq.PAIR)
+        self._events.connect(address)
+        return self._events
+
+    def _stop_watching(self, events: _Events) -> None:
+        context = self.context
+        if isinstance(context, SerializingContext) and context._owner_process != os.getpid():
+            return  # the parent process's
+        # While the monitor waits for room to tell something it holds what closing needs.
+        with contextlib.suppress(zmq.ZMQError):
+            while True:
+                events.recv(zmq.DONTWAIT)
+        with contextlib.suppress(zmq.ZMQError):
+            self.monitor(None, 0)
+        events.close(0)
+
     def close(self, linger: int | None = None) -> None:
         """Close; what was sent goes on being delivered for ``CLOSE_SECONDS`` at most.
 
@@ -119,6 +153,8 @@ class SerializingSocket(zmq.Socket[bytes]):
         context = self.context
         if self.port is not None:
             self.port.close()
+        if self._events is not None:
+            self._stop_watching(self._events)
         super().close(_bounded_linger(self) if linger is None else linger)
         if isinstance(context, SerializingContext):
             context._forget(self)

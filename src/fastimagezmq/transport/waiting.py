@@ -194,9 +194,8 @@ def describe(finding: Finding, socket_type: int) -> str | None:
             return None  # a publisher that has nothing to say
         case Outcome.CONNECTED:
             return (
-                "connected, but the hub has not replied: is it busy, does its program not call"
-                " send_reply() after each recv_image(), or was it restarted after it had got this"
-                " frame (then restart this program too)?"
+                "connected, but the hub has not replied: is it busy, or does its program not call"
+                " send_reply() after each recv_image()?"
             )
         case Outcome.NO_NAME:
             return (
