@@ -146,6 +146,44 @@ def test_right_keys_pass(way: str, messages: str, ring: Ring, port: int) -> None
             assert part.get("User-Id") == ring.public("camera")
 
 
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_sender_with_keys_goes_on_when_its_hub_was_restarted(
+    in_flight: int, ring: Ring, address: str
+) -> None:
+    def send() -> None:
+        with ImageSender(address, security=ring.connecting(), in_flight=in_flight) as sender:
+            for number in range(3):
+                sender.send_image(number, IMAGE)
+            assert sender.flush(20)
+
+    with beside(send):
+        with ImageHub(address, security=ring.binding(), timeout=20) as hub:
+            assert hub.recv_image()[0] == 0
+            hub.send_reply()
+            assert hub.recv_image()[0] == 1
+        with ImageHub(address, security=ring.binding(), timeout=20) as hub:
+            for number in (1, 2):  # the first was at the other hub, and never answered
+                assert hub.recv_image()[0] == number
+                hub.send_reply()
+
+
+def test_a_sender_fails_over_to_a_hub_of_another_key(ring: Ring, address: str) -> None:
+    ring.make("backup")
+    with ImageHub(ANY, security=ring.binding("backup"), timeout=20) as backup:
+        addresses = [address, address_of(backup)]
+        theirs = dict(zip(addresses, (ring.pub("hub"), ring.pub("backup")), strict=True))
+
+        def send() -> bytes | None:
+            own = Security.connecting(ring.key("camera"), theirs)
+            with ImageSender(addresses, security=own, timeout=30) as sender:
+                return sender.send_image("m", IMAGE)
+
+        with beside(send) as reply:
+            assert backup.recv_image()[0] == "m"
+            backup.send_reply(b"from the backup")
+        assert reply.result() == b"from the backup"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="ipc:// needs Unix sockets")
 def test_ipc_and_keys_from_the_program(tmp_path: Path) -> None:
     hub_key, camera_key = SecretKey(), SecretKey()
