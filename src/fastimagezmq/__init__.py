@@ -18,6 +18,7 @@ from .__version__ import (
     __version__,
 )
 from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
+from .camera_stats import CameraStats
 from .errors import AddressError, CodecError, Error, StateError, WireError
 from .frame import Frame
 from .image_hub import HubStats
@@ -26,6 +27,7 @@ from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSock
 
 __all__ = [
     "AddressError",
+    "CameraStats",
     "CodecError",
     "Error",
     "Frame",

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import zmq
 
 from . import _codec, wire
+from .camera_stats import CameraStats, table_of
 from .endpoint import Endpoint, exclusive
 from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .throttle import Throttle
-from .transport import SerializingSocket, messages, waiting
+from .transport import SerializingContext, SerializingSocket, messages, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
+
+    from .transport.newest import NewestSocket
 
 __all__ = ["HubStats", "ImageHub"]
 
@@ -35,6 +38,19 @@ class HubStats(NamedTuple):
     """Frames given to the program."""
     malformed: int
     """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
+    dropped: int = 0
+    """With ``latest=True``: frames that a newer one replaced."""
+    forgotten: int = 0
+    """With ``latest=True``: cameras forgotten, where there were more than ``max_cameras``."""
+    cameras: tuple[CameraStats, ...] = ()
+    """With ``latest=True``: what was counted of each camera, the one seen last first."""
+
+    def __str__(self) -> str:
+        """Give a table of at most 80 columns."""
+        counts = self._asdict()
+        cameras = counts.pop("cameras")
+        first = ("received", "malformed")
+        return table_of({n: count for n, count in counts.items() if count or n in first}, cameras)
 
 
 class ImageHub(Endpoint):
@@ -44,6 +60,13 @@ class ImageHub(Endpoint):
         open_port: with ``REQ_REP=True`` the address to bind, ``tcp://*:port``; else a
             sender's address, ``tcp://host:port``, to connect to.
         REQ_REP: True: REQ/REP; each frame wants a ``send_reply``. False: PUB/SUB.
+        latest: give the newest frame of each camera only, one camera after the other. A
+            thread takes frames from the network at once, and drops those that a newer one
+            of the same camera replaces, undecoded; a REQ sender is answered ``b"OK"`` then.
+        key: with ``latest``: what tells a camera. None: ``msg``. Text: that field of ``msg``,
+            or "peer": the sender's address. A function of ``msg``: it is called when frames
+            are given to the program, so up to ``max_cameras`` of them wait until then.
+        max_cameras: with ``latest``: of more cameras, those seen longest ago are forgotten.
         on_error: what becomes of a malformed message. "skip": it is counted, logged and
             passed over, and its REQ sender is answered ``b"ERROR: ..."``. "raise": the
             same, and ``WireError`` or ``CodecError`` is raised; the stream goes on after.
@@ -54,13 +77,14 @@ class ImageHub(Endpoint):
         max_bytes: the largest body taken, in bytes.
         max_pixels: the largest JPEG decoded, in pixels.
         rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
-            default, 1000.
+            default, 1000, and 2 with ``latest``.
         options: zmq socket options, ``{zmq.RCVBUF: 65536}`` or ``{"RCVBUF": 65536}``, set
             before the address is bound or connected.
 
     Attributes:
         zmq_context: the context, a ``SerializingContext``.
-        zmq_socket: the socket, a ``SerializingSocket``, for the program to use.
+        zmq_socket: the socket, a ``SerializingSocket``, for the program to use; with
+            ``latest`` what stands in for it: options can be set, frames not received.
         REQ_REP: as given.
 
     Raises:
@@ -78,12 +102,17 @@ class ImageHub(Endpoint):
     _fiz_malformed = 0
     _fiz_answered_for_program = False
     _fiz_warnings: Throttle
+    _fiz_latest: _Latest | None = None
+    _fiz_stand_in: NewestSocket | None = None  # with latest
 
     def __init__(
         self,
         open_port: str = "tcp://*:5555",
         REQ_REP: bool = True,
         *,
+        latest: bool = False,
+        key: str | Callable[[Any], Any] | None = None,
+        max_cameras: int = 256,
         on_error: str = "skip",
         colorspace: str = "BGR",
         scale: float = 1,
@@ -96,11 +125,16 @@ class ImageHub(Endpoint):
         _check_options(on_error, colorspace, scale, threads)
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
+        _check_limit("max_cameras", max_cameras)
+        _check_key(latest, key)
         self.REQ_REP = REQ_REP
         self._fiz_raises = on_error == "raise"
         self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels, threads)
         self._fiz_max_bytes = max_bytes
         self._fiz_options = dict(options or {})
+        if latest:
+            self._fiz_latest = _Latest(key, max_cameras)
+            self._fiz_options = {zmq.RCVHWM: _LATEST_RCVHWM} | self._fiz_options
         if rcvhwm is not None:
             self._fiz_options[zmq.RCVHWM] = rcvhwm
         try:
@@ -108,6 +142,7 @@ class ImageHub(Endpoint):
                 self.init_reqrep(open_port)
             else:
                 self.init_pubsub(open_port)
+            self._check_newest()
         except BaseException:
             self.close()
             raise
@@ -118,14 +153,64 @@ class ImageHub(Endpoint):
         self._fiz_warnings = Throttle()
 
     def init_reqrep(self, address: str) -> None:
-        """Open a REP socket bound to ``address``. Subclasses may override this."""
-        self._open(zmq.REP).bind(address)
+        """Open a REP socket bound to ``address``. Subclasses may override this.
+
+        With ``latest`` it is a ROUTER socket, which answers as a REP socket does.
+        """
+        self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER).bind(address)
+        self._keep_newest()
 
     def init_pubsub(self, address: str) -> None:
         """Open a SUB socket connected to ``address``. Subclasses may override this."""
         socket = self._open(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(address)
+        self._keep_newest()
+
+    def _keep_newest(self) -> None:
+        """Give the socket that was opened to the thread that empties it, with ``latest``."""
+        if self._fiz_latest is not None:
+            # Here, since `import fastimagezmq` would pay for it.
+            from .transport.newest import NewestSocket  # noqa: PLC0415
+
+            self.zmq_socket = self._fiz_stand_in = NewestSocket(self.zmq_socket, *self._fiz_latest)
+
+    def _check_newest(self) -> None:
+        if self._fiz_latest is not None and self._newest() is None:
+            raise ValueError(
+                "latest=True needs the socket that ImageHub.init_reqrep or init_pubsub opens,"
+                " and this class opens another: leave latest out"
+            )
+
+    def _newest(self) -> NewestSocket | None:
+        """Return the socket if it gives newest frames."""
+        stand_in = self._fiz_stand_in
+        return stand_in if stand_in is self.zmq_socket else None
+
+    def _open(self, socket_type: int) -> SerializingSocket:
+        if self._fiz_stand_in is not None:  # the program opens another
+            self._fiz_stand_in.end()
+            self._fiz_stand_in = None
+        return super()._open(socket_type)
+
+    def close(self) -> None:
+        """Close the socket and its context, within a second whatever the peer does.
+
+        What can be delivered in that time is; a shorter LINGER that the program set is
+        kept. Sockets that the program made from ``zmq_context`` are closed too. A second
+        call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
+        """
+        stand_in = self._fiz_stand_in
+        if stand_in is not None and not self._fiz_gate.strange:
+            self._fiz_gate.closed = True
+            if not stand_in.end():
+                # By the garbage collector, or a logging handler, on the thread that is to
+                # close the socket: terminating would wait for it for ever.
+                context = self.__dict__.get("zmq_context")
+                if isinstance(context, SerializingContext):
+                    context._close_last()
+                return
+        super().close()
 
     def connect(self, open_port: str) -> None:
         """Receive from one more PUB sender; in REQ/REP mode this does nothing.
@@ -139,6 +224,10 @@ class ImageHub(Endpoint):
         if self.REQ_REP != False:  # noqa: E712 (imageZMQ's own comparison)
             return
         self._check_process()
+        if (newest := self._newest()) is not None:
+            self._check_open()
+            newest.connect(open_port)
+            return
         # Here, since `import fastimagezmq` would pay for it.
         from concurrent.futures import Future  # noqa: PLC0415
 
@@ -235,8 +324,18 @@ class ImageHub(Endpoint):
             raise _explained_reply(error) from None
 
     def stats(self) -> HubStats:
-        """Return how many frames were received, and how many messages were malformed."""
-        return HubStats(self._fiz_received, self._fiz_malformed)
+        """Return how many frames were received, and how many messages were malformed.
+
+        With ``latest`` also how many frames were dropped, and these counts of each camera.
+        """
+        if self._fiz_stand_in is None:
+            return HubStats(self._fiz_received, self._fiz_malformed)
+        self._check_process()
+        dropped, forgotten, others = self._fiz_stand_in.counts()
+        malformed = self._fiz_malformed + others
+        return HubStats(
+            self._fiz_received, malformed, dropped, forgotten, self._fiz_stand_in.cameras()
+        )
 
     # --- what the above is made of ---------------------------------------------------
 
@@ -269,7 +368,7 @@ class ImageHub(Endpoint):
                 self._connect_asked()
             line = self._line(socket, _METHODS)
             if line is None:
-                if by_socket is not None:
+                if by_socket is not None and socket is not self._fiz_stand_in:
                     return cast("_T", tuple(getattr(socket, by_socket)(copy=False)))
                 line = socket
             while True:
@@ -290,6 +389,9 @@ class ImageHub(Endpoint):
 
     def _receive_parts(self, socket: SerializingSocket, line: messages.Line) -> list[Any]:
         try:
+            newest = self._fiz_stand_in
+            if newest is not None and newest is self.zmq_socket:
+                return newest.receive_parts(self._is_cancelled)
             parts = messages.receive(line, waiting.SLICE_MS)
             if parts is None:
                 parts = waiting.receive(
@@ -344,6 +446,17 @@ class ImageHub(Endpoint):
             )
 
 
+class _Latest(NamedTuple):
+    """What latest=True was asked for with."""
+
+    key: str | Callable[[Any], Any] | None
+    max_cameras: int
+
+
+_LATEST_RCVHWM = 2
+"""They are taken at once; frames that nobody has taken yet are as old as any."""
+
+
 # A socket on which these are overridden is the program's own: it does the framing.
 _METHODS = messages.Methods(SerializingSocket, "recv_array", "recv_jpg", "recv")
 _REPLYING = messages.Methods(SerializingSocket, "send")
@@ -370,6 +483,22 @@ def _check_limit(name: str, value: Any) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r}: give a whole number above 0")
+
+
+def _check_key(latest: bool, key: Any) -> None:
+    """Refuse a ``key`` that is wrong, or without ``latest``.
+
+    Raises:
+        ValueError, TypeError: with one sentence that says what to write.
+    """
+    if key is None:
+        return
+    if not latest:
+        raise ValueError("key= tells cameras apart for latest=True: add that, or leave key out")
+    if not (isinstance(key, str) or callable(key)):
+        raise TypeError(
+            f'key={key!r:.60}: give a field of msg, such as "name", or "peer", or a function'
+        )
 
 
 def _check_options(on_error: str, colorspace: str, scale: float, threads: int) -> None:
