@@ -24,6 +24,7 @@ from .frame import Frame
 from .image_hub import HubStats
 from .image_sender import SenderStats
 from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
+from .subscriber import VideoStreamSubscriber
 
 __all__ = [
     "AddressError",
@@ -40,6 +41,7 @@ __all__ = [
     "SerializingContext",
     "SerializingSocket",
     "StateError",
+    "VideoStreamSubscriber",
     "WireError",
     "__author__",
     "__author_email__",
