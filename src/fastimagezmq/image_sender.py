@@ -18,6 +18,7 @@ from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, bodies, messages, waiting
+from .transport.backlog import PUB_SNDBUF, Backlog
 from .transport.pipeline import WHEN_FULL, Pipeline
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class ImageSender(Endpoint):
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
-            default, 1000.
+            default, 1000. For PUB/SUB None is what fits 64 MB, from 2 to 1000 frames, and
+            fewer while a hub's link is slower than what is sent.
         options: zmq socket options, ``{zmq.SNDBUF: 65536}`` or ``{"SNDBUF": 65536}``, set
             before the address is connected or bound.
 
@@ -97,6 +99,7 @@ class ImageSender(Endpoint):
     _fiz_refusals: _Refusals
     _fiz_window = 1
     _fiz_when_full = "block"
+    _fiz_backlog: Backlog | None = None  # of a PUB sender
     _fiz_pipeline: Pipeline | None = None  # with more than one frame in flight
 
     def _prepare(self) -> None:
@@ -130,6 +133,8 @@ class ImageSender(Endpoint):
         self._fiz_copy = copy
         self._fiz_stamp = stamp
         self._fiz_options = dict(options or {})
+        if REQ_REP != True:  # noqa: E712 (imageZMQ's own comparison)
+            self._fiz_options = {zmq.SNDBUF: PUB_SNDBUF} | self._fiz_options
         if sndhwm is not None:
             self._fiz_options[zmq.SNDHWM] = sndhwm
         self._fiz_reqrep = REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
@@ -158,7 +163,10 @@ class ImageSender(Endpoint):
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
         self._fiz_reqrep = False
-        self._open(zmq.PUB).bind(address)
+        socket = self._open(zmq.PUB)
+        if int(socket.getsockopt(zmq.SNDHWM)) == _LIBZMQ_HWM:
+            self._fiz_backlog = Backlog(socket)
+        socket.bind(address)
 
     def send_image(self, msg: Any, image: Any) -> bytes | None:
         """Send an image with a message.
@@ -326,7 +334,7 @@ class ImageSender(Endpoint):
             self._send_image_by(socket, msg, image)
             return
         header, body = self._packed(msg, image, unchanging=self._fiz_copy)
-        self._send(line, header, body)
+        self._send_bounded(line, header, body)
 
     @exclusive
     def _enqueue_image(self, msg: Any, image: Any) -> None:
@@ -400,7 +408,16 @@ class ImageSender(Endpoint):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
         header = wire.blob_header(msg, None, *self._stamps())
-        self._send(line, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+        self._send_bounded(line, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+
+    def _send_bounded(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
+        """Send, and see to it that not too much waits for a slow hub."""
+        backlog, copy_below = self._fiz_backlog, bodies.COPY_BELOW
+        if backlog is not None and backlog.socket is self.zmq_socket:
+            body, in_place = backlog.watch(body)
+            if in_place:
+                copy_below = 0
+        self._send(line, header, body, copy_below)
 
     def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
         encoding = self._fiz_encoding
@@ -429,10 +446,16 @@ class ImageSender(Endpoint):
     def _stamps(self) -> tuple[float | None, int | None]:
         return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
 
-    def _send(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
+    def _send(
+        self,
+        line: messages.Line,
+        header: bytes,
+        body: wire.BytesLike,
+        copy_below: int = bodies.COPY_BELOW,
+    ) -> None:
         try:
             try:
-                messages.send(line, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
+                messages.send(line, header, body, _DONTWAIT, copy_below=copy_below)
             except zmq.Again:
                 socket = self.zmq_socket
                 waiting.send(
@@ -440,7 +463,7 @@ class ImageSender(Endpoint):
                     line,
                     header,
                     body,
-                    copy_below=bodies.COPY_BELOW,
+                    copy_below=copy_below,
                     endpoints=socket.endpoints,
                     cancelled=self._is_cancelled,
                 )
@@ -486,6 +509,8 @@ class _Refusals:
 _METHODS = messages.Methods(SerializingSocket, "send_array", "send_jpg", "send", "recv")
 
 _DONTWAIT = int(zmq.DONTWAIT)
+
+_LIBZMQ_HWM = 1000  # another number was set by the program
 
 
 _alive: dict[int, weakref.ref[ImageSender]] = {}
