@@ -163,13 +163,13 @@ def test_the_rule_by_a_clock_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert send(0.03, held=True)
     assert socket.limit == 671
-    for _ in range(8):
+    for _ in range(5):
         assert not send(0.03, held=True)
     assert socket.limit == 671
-    send(0.03, held=True)  # 0.27 s
-    assert socket.limit == 4  # half of what was sent since
-    for _ in range(9):
-        send(0.03, held=True)  # late still, a quarter of a second on
+    send(0.03, held=True)  # 0.18 s
+    assert socket.limit == 3  # half of what was sent since
+    for _ in range(6):
+        send(0.03, held=True)  # late still, as long again
     assert socket.limit == 2
     kept.clear()
     for _ in range(20):  # it left late

@@ -4,7 +4,7 @@ A PUB socket drops a frame for a hub for which SNDHWM frames wait already, and t
 over a link that is slower than the camera the queue is always full, and what the hub gets is as
 old as the queue is long. How many frames are too many depends on the link, and a burst on a
 fast one should come through whole. So one frame after the other is watched: whether libzmq
-still has it a quarter of a second later. Then the high-water mark is lowered to half of what
+still has it 0.15 seconds later. Then the high-water mark is lowered to half of what
 has been sent since; after a second of frames that left at once it is doubled.
 """
 
@@ -29,7 +29,7 @@ PUB_SNDBUF = 128 << 10
 
 _QUEUE_BYTES = 64 << 20
 _FEWEST, _MOST = 2, 1000
-_LATE_SECONDS = 0.25
+_LATE_SECONDS = 0.15
 _PROMPT_SECONDS = _LATE_SECONDS / 4
 _PROMPT_IN_A_ROW = 16
 _CALM_SECONDS = 1.0

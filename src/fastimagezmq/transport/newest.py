@@ -66,14 +66,17 @@ class NewestSocket:
 
     # --- frames and replies -----------------------------------------------------------
 
-    def receive_parts(self, cancelled: Callable[[], bool]) -> list[Any]:
+    def receive_parts(
+        self, cancelled: Callable[[], bool], limit_ms: int | None = None
+    ) -> list[Any]:
         """Wait for the newest frame of the camera whose turn it is; return its parts.
 
-        Waits as long as RCVTIMEO says, and warns as ``waiting.receive`` does.
+        Waits for ``limit_ms``, or, if that is None, as long as RCVTIMEO says, and warns as
+        ``waiting.receive`` does.
 
         Raises:
             zmq.ZMQError: EFSM: the frame before has not been answered.
-            zmq.Again: nothing came within RCVTIMEO.
+            zmq.Again: nothing came in that time.
             zmq.ContextTerminated: closed meanwhile, or ``cancelled`` says so.
         """
         table = self._drain.newest if self._sorted is None else self._sorted
@@ -81,9 +84,10 @@ class NewestSocket:
             raise zmq.ZMQError(zmq.EFSM)
         taken = self._take(0)
         if taken is None:
+            limit_ms = self._limit_ms if limit_ms is None else limit_ms
             patience = waiting.Patience(self.endpoints, self._type, cancelled, waited_ms=0)
             while taken is None:
-                taken = self._take(patience.next_slice_ms(self._limit_ms))
+                taken = self._take(patience.next_slice_ms(limit_ms))
         key, arrived = taken
         if self._type != zmq.REP:
             table.settled()
