@@ -59,7 +59,7 @@ def test_two_frames_a_second_of_a_hundred_at_720p(library: str) -> None:
 def test_a_link_of_8_mbit_a_second() -> None:
     body = bytes(100_000)
     with (
-        ours.ImageSender("tcp://127.0.0.1:*", REQ_REP=False, stamp=True) as sender,
+        ours.ImageSender("tcp://127.0.0.1:*", REQ_REP=False, stamp=True, sndhwm=4) as sender,
         SlowLink(port_of(sender), 1e6) as link,
     ):
         address = f"tcp://127.0.0.1:{link.port}"

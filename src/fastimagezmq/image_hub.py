@@ -15,6 +15,7 @@ from .errors import CodecError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, messages, waiting
+from .transport.backlog import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +78,8 @@ class ImageHub(Endpoint):
         max_bytes: the largest body taken, in bytes.
         max_pixels: the largest JPEG decoded, in pixels.
         rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
-            default, 1000, and 2 with ``latest``.
+            default, 1000, for PUB/SUB what fits 64 MB, from 2 to 1000 frames, and 2 with
+            ``latest``.
         options: zmq socket options, ``{zmq.RCVBUF: 65536}`` or ``{"RCVBUF": 65536}``, set
             before the address is bound or connected.
 
@@ -102,6 +104,7 @@ class ImageHub(Endpoint):
     _fiz_malformed = 0
     _fiz_answered_for_program = False
     _fiz_warnings: Throttle
+    _fiz_bound: Bound | None = None  # of a SUB hub
     _fiz_latest: _Latest | None = None
     _fiz_stand_in: NewestSocket | None = None  # with latest
 
@@ -164,6 +167,8 @@ class ImageHub(Endpoint):
         """Open a SUB socket connected to ``address``. Subclasses may override this."""
         socket = self._open(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
+        if self._fiz_options.keys().isdisjoint((zmq.RCVHWM, "RCVHWM")):
+            self._fiz_bound = Bound(socket)
         socket.connect(address)
         self._keep_newest()
 
@@ -405,6 +410,9 @@ class ImageHub(Endpoint):
                 "the frame before has not been answered: call send_reply first, once for each"
                 " frame received",
             ) from None
+        bound = self._fiz_bound
+        if bound is not None and bound.socket is socket:
+            bound.fit(len(parts[-1]))
         return parts
 
     def _is_cancelled(self) -> bool:

@@ -18,7 +18,7 @@ from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, bodies, messages, waiting
-from .transport.backlog import PUB_SNDBUF, Backlog
+from .transport.backlog import PUB_SNDBUF, Bound
 from .transport.pipeline import WHEN_FULL, Pipeline
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class ImageSender(Endpoint):
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
-            default, 1000. For PUB/SUB None is what fits 64 MB, from 2 to 1000 frames, and
-            fewer while a hub's link is slower than what is sent.
+            default, 1000. For PUB/SUB None is what fits 64 MB, from 2 to 1000 frames.
         options: zmq socket options, ``{zmq.SNDBUF: 65536}`` or ``{"SNDBUF": 65536}``, set
             before the address is connected or bound.
 
@@ -99,7 +98,7 @@ class ImageSender(Endpoint):
     _fiz_refusals: _Refusals
     _fiz_window = 1
     _fiz_when_full = "block"
-    _fiz_backlog: Backlog | None = None  # of a PUB sender
+    _fiz_bound: Bound | None = None  # of a PUB sender
     _fiz_pipeline: Pipeline | None = None  # with more than one frame in flight
 
     def _prepare(self) -> None:
@@ -164,8 +163,8 @@ class ImageSender(Endpoint):
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
         self._fiz_reqrep = False
         socket = self._open(zmq.PUB)
-        if int(socket.getsockopt(zmq.SNDHWM)) == _LIBZMQ_HWM:
-            self._fiz_backlog = Backlog(socket)
+        if self._fiz_options.keys().isdisjoint((zmq.SNDHWM, "SNDHWM")):
+            self._fiz_bound = Bound(socket)
         socket.bind(address)
 
     def send_image(self, msg: Any, image: Any) -> bytes | None:
@@ -412,12 +411,10 @@ class ImageSender(Endpoint):
 
     def _send_bounded(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
         """Send, and see to it that not too much waits for a slow hub."""
-        backlog, copy_below = self._fiz_backlog, bodies.COPY_BELOW
-        if backlog is not None and backlog.socket is self.zmq_socket:
-            body, in_place = backlog.watch(body)
-            if in_place:
-                copy_below = 0
-        self._send(line, header, body, copy_below)
+        bound = self._fiz_bound
+        if bound is not None and bound.socket is self.zmq_socket:
+            bound.fit(memoryview(body).nbytes)
+        self._send(line, header, body)
 
     def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
         encoding = self._fiz_encoding
@@ -446,16 +443,10 @@ class ImageSender(Endpoint):
     def _stamps(self) -> tuple[float | None, int | None]:
         return (time.time(), self._fiz_sequence) if self._fiz_stamp else (None, None)
 
-    def _send(
-        self,
-        line: messages.Line,
-        header: bytes,
-        body: wire.BytesLike,
-        copy_below: int = bodies.COPY_BELOW,
-    ) -> None:
+    def _send(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
         try:
             try:
-                messages.send(line, header, body, _DONTWAIT, copy_below=copy_below)
+                messages.send(line, header, body, _DONTWAIT, copy_below=bodies.COPY_BELOW)
             except zmq.Again:
                 socket = self.zmq_socket
                 waiting.send(
@@ -463,7 +454,7 @@ class ImageSender(Endpoint):
                     line,
                     header,
                     body,
-                    copy_below=copy_below,
+                    copy_below=bodies.COPY_BELOW,
                     endpoints=socket.endpoints,
                     cancelled=self._is_cancelled,
                 )
@@ -509,8 +500,6 @@ class _Refusals:
 _METHODS = messages.Methods(SerializingSocket, "send_array", "send_jpg", "send", "recv")
 
 _DONTWAIT = int(zmq.DONTWAIT)
-
-_LIBZMQ_HWM = 1000  # another number was set by the program
 
 
 _alive: dict[int, weakref.ref[ImageSender]] = {}
