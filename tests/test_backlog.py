@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import zmq
@@ -28,7 +30,7 @@ def test_a_senders_limit_follows_the_first_frames() -> None:
         ([100_000, 120_000, 60_000], [671, 671, 671]),
         ([40_000_000], [2]),
         ([10, 6_000_000], [1000, 11]),  # a greeting, and then frames
-        ([100_000, 10], [671, 1000]),
+        ([100_000] + [10] * 102, [671] * 101 + [1000] * 2),
     ):
         with ours.ImageSender(ANY_PORT, REQ_REP=False) as sender:
             assert limit(sender) == 1000
@@ -51,8 +53,7 @@ def test_a_limit_is_not_lowered_under_what_has_passed() -> None:
             sender.send_jpg(number, bytes(size))
             while hub.recv_jpg()[0] != number:
                 pass
-        assert limit(sender) == 1000
-        assert hub.zmq_socket.rcvhwm == 1000
+        assert limit(sender) == hub.zmq_socket.rcvhwm == 671  # 22 would be of 3 MB
 
 
 def test_a_hubs_limit_follows_the_first_frames() -> None:
@@ -90,6 +91,33 @@ def test_what_the_program_sets_is_left_alone() -> None:
 
 def endpoint_of_nobody() -> str:
     return "tcp://127.0.0.1:9"
+
+
+def test_a_hub_that_connects_later_has_the_limit_too() -> None:
+    """It would be given the mark of the time when the socket was bound, 1000."""
+    frame = bytes(20_000_000)
+    with (
+        ours.ImageSender(ANY_PORT, REQ_REP=False) as sender,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as late,
+    ):
+        for _ in range(10):
+            sender.send_jpg("nobody", frame)
+        late.linger = 0
+        late.rcvhwm = 1
+        late.subscribe(b"")
+        late.connect(endpoint(sender))
+        while not late.poll(5):
+            sender.send_jpg("sync", b"")
+        before = resident()
+        for _ in range(30):
+            sender.send_jpg("a", bytearray(frame))
+        assert resident() - before < 200_000_000  # 3 frames wait, of 600 MB
+
+
+def resident() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
 def test_a_slow_hub_keeps_64_mb() -> None:
