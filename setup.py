@@ -193,7 +193,7 @@ def _extension(name: str, sources: set[str], **flags: list[str]) -> Extension:
 
 
 # Two, since nothing is shared between them: one knows no sockets, the other no pictures.
-MESSAGES = {"libzmq.c", "messages.c", "spin.c"}
+MESSAGES = {"drain.c", "header.c", "libzmq.c", "messages.c", "newest.c", "spin.c"}
 COMMON = {"cpus.c", "fork.c", "status.c"}  # a copy of their own each: they keep no state in common
 CODEC = _extension("_codec", {file.name for file in NATIVE.glob("*.c")} - MESSAGES)
 LIBZMQ = _extension(

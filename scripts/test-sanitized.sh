@@ -48,6 +48,8 @@ left_out=(
   --ignore=tests/test_interop.py
   # They measure the memory of the process, most of which is the sanitizer's.
   --deselect=tests/test_messages.py::test_nothing_is_retained
+  --deselect=tests/test_newest.py::test_memory_is_bounded
+  --deselect=tests/test_backlog.py::test_a_hub_that_connects_later_has_the_limit_too
   --deselect=tests/test_codec_hostile.py::test_thousands_of_failures_take_no_memory
 )
 # A process forks while its threads, or libzmq's, allocate: in the child the locks of the

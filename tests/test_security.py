@@ -338,7 +338,7 @@ def check_the_camera_still_does(hub: ImageHub, ring: Ring) -> None:
     ):
         assert hub.recv_image()[0] == "camera"
         hub.send_reply()
-    assert hub.stats() == (1, 0, 0)
+    assert hub.stats()[:3] == (1, 0, 0)
 
 
 def check_no_revoked_one_gets_in(count: int, ring: Ring) -> None:
@@ -378,7 +378,7 @@ def check_no_revoked_one_gets_in(count: int, ring: Ring) -> None:
                 assert socket.recv().startswith(b"ERROR: the hub does not let this sender in")
         for socket in sockets:
             socket.close(0)
-        assert hub.stats() == (count, 0, count)
+        assert hub.stats()[:3] == (count, 0, count)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -549,7 +549,7 @@ def test_a_list_that_vanishes_stops_the_stream(
             serve(5)
         told = warnings_of(3)
         assert len([one for one in told if "there is no list of public keys" in one]) == 1
-        assert hub.stats() == (10, 0, 5)
+        assert hub.stats()[:3] == (10, 0, 5)
 
 
 def test_a_pub_sender_cuts_off_a_revoked_hub(ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from .__version__ import (
     __version__,
 )
 from ._codec import JpegInfo, Lease, decode_jpeg, encode_jpeg, jpeg_info
+from .camera_stats import CameraStats
 from .errors import (
     AddressError,
     CodecError,
@@ -33,6 +34,7 @@ from .frame import Frame
 from .image_hub import HubStats
 from .image_sender import SenderStats
 from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
+from .subscriber import VideoStreamSubscriber
 
 if TYPE_CHECKING:
     from .keys import PublicKey, SecretKey
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddressError",
+    "CameraStats",
     "CodecError",
     "Error",
     "Frame",
@@ -57,6 +60,7 @@ __all__ = [
     "SerializingContext",
     "SerializingSocket",
     "StateError",
+    "VideoStreamSubscriber",
     "WireError",
     "__author__",
     "__author_email__",

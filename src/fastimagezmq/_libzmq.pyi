@@ -1,19 +1,40 @@
 import builtins
-from typing import Any, final
+from typing import Any, Self, final
 
 import zmq
 from typing_extensions import Buffer
 
 __all__ = [
+    "Arrival",
+    "Drain",
     "Gate",
     "Message",
     "Methods",
+    "Newest",
     "Port",
+    "Ticket",
     "attach",
     "receive",
     "release_done",
     "send",
 ]
+
+@final
+class Arrival:
+    @property
+    def parts(self) -> list[Message]: ...
+
+@final
+class Drain:
+    def __new__(
+        cls,
+        newest: Newest,
+        routed: bool,
+        member: builtins.bytes | None = None,
+        by_peer: bool = False,
+    ) -> Self: ...
+    def reply(self, arrival: Arrival, data: builtins.bytes) -> None: ...
+    def run(self, port: Port, fd: int) -> None: ...
 
 @final
 class Gate:
@@ -51,12 +72,39 @@ class Methods:
     def unchanged(self, port: Port) -> bool: ...
 
 @final
+class Newest:
+    @property
+    def delivered(self) -> tuple[builtins.bytes, int, Any] | None: ...
+    def __new__(cls, max_cameras: int, native: bool) -> Self: ...
+    def cameras(self) -> list[tuple[builtins.bytes, int, int, int, int | None]]: ...
+    def close(self) -> None: ...
+    def counts(self) -> tuple[int, int, int]: ...
+    def poll(self, wait_ms: int) -> bool: ...
+    def put(self, ticket: Ticket, frame: Any) -> Any: ...
+    def settled(self) -> None: ...
+    def take(self, wait_ms: int) -> tuple[builtins.bytes, int, Any] | None: ...
+
+@final
 class Port:
     overridden: bool
     @property
     def held(self) -> int: ...
     def __init__(self, socket: zmq.Socket[Any]) -> None: ...
     def close(self) -> None: ...
+
+@final
+class Ticket:
+    @property
+    def key(self) -> builtins.bytes: ...
+    def __init__(
+        self,
+        header: builtins.bytes,
+        peer: builtins.bytes | None = None,
+        member: builtins.bytes | None = None,
+        by_peer: bool = False,
+    ) -> None: ...
+    @staticmethod
+    def of_key(key: builtins.bytes) -> Ticket: ...
 
 def attach(path: str) -> tuple[int, int, int]: ...
 def receive(port: Port, slice_ms: int = -1, flags: int = 0) -> list[Message] | None: ...

@@ -17,6 +17,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN as _EAGAIN, EINTR, EINVAL, ENOTSOCK
 from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 
@@ -78,6 +79,82 @@ cdef extern from "native/messages.h" nogil:
     fiz_hold *fiz_messages_done()
 
 
+cdef extern from "native/header.h" nogil:
+    ctypedef struct fiz_text:
+        const char *start
+        size_t size
+
+
+cdef extern from "native/newest.h" nogil:
+    enum:
+        FIZ_KEY_KEPT
+
+    ctypedef struct fiz_newest:
+        pass
+
+    ctypedef struct fiz_ticket:
+        const char *key
+        size_t key_size
+        int64_t sequence
+        uint64_t checksum
+
+    ctypedef struct fiz_camera:
+        void *frame
+        uint64_t number
+        char key[FIZ_KEY_KEPT]
+        size_t key_size
+        bint numbered
+        uint64_t received
+        uint64_t delivered
+        uint64_t dropped
+        uint64_t gaps
+
+    ctypedef struct fiz_newest_counts:
+        size_t cameras
+        uint64_t dropped
+        uint64_t forgotten
+        uint64_t malformed
+
+    fiz_newest *fiz_newest_new(size_t max_cameras)
+    void *fiz_newest_put(fiz_newest *newest, const fiz_ticket *ticket, void *frame)
+    int fiz_newest_take(fiz_newest *newest, unsigned ms, fiz_camera *taken)
+    void fiz_newest_close(fiz_newest *newest)
+    fiz_newest_counts fiz_newest_count(fiz_newest *newest)
+    size_t fiz_newest_list(fiz_newest *newest, fiz_camera *cameras, size_t room)
+
+
+cdef extern from "native/newest.h":
+    void fiz_newest_free(fiz_newest *newest, void (*drop)(void *frame) noexcept)
+
+
+cdef extern from "native/drain.h" nogil:
+    enum:
+        FIZ_PEER_MAX
+        FIZ_BY_MESSAGE
+        FIZ_BY_MEMBER
+        FIZ_BY_PEER
+
+    ctypedef int fiz_camera_kind
+
+    ctypedef struct fiz_arrival:
+        fiz_zmq_msg *parts
+        unsigned count
+
+    ctypedef struct fiz_drain:
+        pass
+
+    fiz_ticket fiz_ticket_of(
+        const char *header, size_t size, const char *peer, fiz_camera_kind kind,
+        fiz_text member, char *room)
+    void fiz_arrival_free(void *arrival)
+    int fiz_drain_init(
+        fiz_drain *drain, fiz_newest *newest, bint routed, fiz_camera_kind kind,
+        fiz_text member)
+    void fiz_drain_end(fiz_drain *drain)
+    int fiz_drain_run(fiz_drain *drain, void *socket, int fd)
+    int fiz_drain_reply(fiz_drain *drain, fiz_arrival *arrival, const void *data, size_t size)
+
+
 # A body that libzmq reads in place. `link` stands first: a hold's address is its own.
 ctypedef struct _Held:
     fiz_hold link
@@ -96,7 +173,8 @@ from zmq.error import ContextTerminated as _ContextTerminated
 from zmq.error import ZMQError as _ZMQError
 
 __all__ = [
-    "Gate", "Message", "Methods", "Port", "attach", "receive", "release_done", "send",
+    "Arrival", "Drain", "Gate", "Message", "Methods", "Newest", "Port", "Ticket", "attach",
+    "receive", "release_done", "send",
 ]
 
 cdef object _MESSAGE_KEY = object()
@@ -604,3 +682,272 @@ cdef list _taken(fiz_zmq_msg *parts, unsigned count):
             fiz_zmq.msg_close(&parts[i])
             i += 1
     return messages
+
+
+# The newest frames
+
+
+cdef unsigned _SLICE_MS = 50  # so soon does a signal's handler run while something waits
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Ticket:
+    """Says whose frame a message is: what tells its camera, and which frame it is.
+
+    ``header``: the first part of a message. ``peer``: its sender's address, or None.
+    ``member``: the field of ``msg`` that tells the camera, as JSON spells it, without quotes;
+    None: all of ``msg``. ``by_peer``: the peer tells the camera.
+
+    ``key``: JSON text, empty for what is no header.
+    """
+
+    cdef readonly bytes key
+    cdef int64_t _sequence
+    cdef uint64_t _checksum
+
+    def __init__(self, bytes header not None, bytes peer=None, bytes member=None,
+                 bint by_peer=False):
+        cdef char room[FIZ_PEER_MAX]
+        cdef fiz_ticket ticket = fiz_ticket_of(
+            header, <size_t>len(header), NULL if peer is None else <const char *>peer,
+            _kind(member, by_peer), _text(member), room)
+        self.key = PyBytes_FromStringAndSize(ticket.key, <Py_ssize_t>ticket.key_size)
+        self._sequence = ticket.sequence
+        self._checksum = ticket.checksum
+
+    @staticmethod
+    def of_key(bytes key not None):
+        """Return a ticket for a camera that is told by ``key``, without a sequence number."""
+        cdef Ticket ticket = Ticket.__new__(Ticket)
+        ticket.key = key
+        ticket._sequence = -1
+        return ticket
+
+
+cdef fiz_camera_kind _kind(bytes member, bint by_peer):
+    if by_peer:
+        return FIZ_BY_PEER
+    return FIZ_BY_MESSAGE if member is None else FIZ_BY_MEMBER
+
+
+cdef fiz_text _text(bytes text):
+    cdef fiz_text slice
+    slice.start = NULL if text is None else <const char *>text
+    slice.size = 0 if text is None else <size_t>len(text)
+    return slice
+
+
+cdef void _drop_object(void *frame) noexcept:
+    Py_DECREF(<object>frame)
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Newest:
+    """The newest frame of each camera: a table that any thread may use.
+
+    ``max_cameras``: of more, the one last seen longest ago is forgotten. ``native``: a
+    `Drain` puts frames in, and `take` gives `Arrival` objects; else `put` does, of any kind.
+    """
+
+    cdef fiz_newest *_table
+    cdef bint _native
+    cdef unsigned _process  # the generation that made it
+    cdef readonly object delivered
+    """What `take` gave last, until `settled`: no exception of a signal handler's loses it."""
+
+    def __cinit__(self, size_t max_cameras, bint native):
+        self._native = native
+        self._process = _generation
+        self._table = fiz_newest_new(max_cameras)
+        if self._table == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        # A forked child may find it half changed, and has no use for it.
+        if self._table != NULL and self._process == _generation:
+            if self._native:
+                fiz_newest_free(self._table, fiz_arrival_free)
+            else:
+                fiz_newest_free(self._table, _drop_object)
+
+    def put(self, Ticket ticket not None, frame):
+        """Put a frame in; return the one that has no place any more, or None.
+
+        That may be ``frame`` itself, if it came before or the table is closed.
+        """
+        cdef fiz_ticket native
+        cdef void *homeless
+        if self._native:
+            raise TypeError("a Drain puts frames into this table")
+        native.key = ticket.key
+        native.key_size = <size_t>len(ticket.key)
+        native.sequence = ticket._sequence
+        native.checksum = ticket._checksum
+        Py_INCREF(frame)
+        homeless = fiz_newest_put(self._table, &native, <PyObject *>frame)
+        if homeless == NULL:
+            return None
+        result = <object>homeless
+        Py_DECREF(result)
+        return result
+
+    def take(self, int wait_ms):
+        """Wait for the next camera's frame; return ``(key, number, frame)``, or None.
+
+        ``key`` is JSON text, or its beginning if it is long; ``number`` counts all frames that
+        were put in. Signal handlers run while it waits. Raises zmq.ContextTerminated when the
+        table is closed.
+        """
+        cdef fiz_camera taken
+        if not self._wait(wait_ms, &taken):
+            return None
+        if self._native:
+            frame = _arrived(<fiz_arrival *>taken.frame)
+        else:
+            frame = <object>taken.frame
+            Py_DECREF(frame)
+        self.delivered = _key_of(&taken), taken.number, frame
+        return self.delivered
+
+    def settled(self):
+        """Forget what was taken last."""
+        self.delivered = None
+
+    def poll(self, int wait_ms):
+        """Wait as `take` does; tell whether there is a frame, and leave it."""
+        return self._wait(wait_ms, NULL)
+
+    cdef bint _wait(self, int wait_ms, fiz_camera *taken) except -1:
+        cdef int result
+        cdef unsigned slice = 0
+        cdef double end = _monotonic() + wait_ms / 1000.0 if wait_ms > 0 else 0
+        cdef double left
+        while True:
+            with nogil:
+                result = fiz_newest_take(self._table, slice, taken)
+            if result < 0:
+                raise _ContextTerminated()
+            if result > 0:
+                return True
+            PyErr_CheckSignals()
+            left = end - _monotonic() if wait_ms > 0 else 0
+            if left <= 0:
+                return False
+            slice = min(_SLICE_MS, <unsigned>(left * 1000) + 1)
+
+    def close(self):
+        """Wake who waits; nothing is put in or taken any more."""
+        fiz_newest_close(self._table)
+
+    def counts(self):
+        """Return how many frames were dropped, cameras forgotten, and other things dropped."""
+        cdef fiz_newest_counts counts = fiz_newest_count(self._table)
+        return counts.dropped, counts.forgotten, counts.malformed
+
+    def cameras(self):
+        """Return ``(key, received, delivered, dropped, gaps)`` of each camera, newest first.
+
+        ``gaps`` is None where no frame had a sequence number.
+        """
+        cdef size_t room = fiz_newest_count(self._table).cameras
+        cdef size_t count, i
+        cdef fiz_camera *cameras = <fiz_camera *>malloc((room + 1) * sizeof(fiz_camera))
+        cdef list found = []
+        if cameras == NULL:
+            raise MemoryError
+        try:
+            count = fiz_newest_list(self._table, cameras, room)
+            for i in range(count):
+                found.append((
+                    _key_of(&cameras[i]), cameras[i].received, cameras[i].delivered,
+                    cameras[i].dropped, cameras[i].gaps if cameras[i].numbered else None))
+        finally:
+            free(cameras)
+        return found
+
+
+cdef bytes _key_of(const fiz_camera *camera):
+    return PyBytes_FromStringAndSize(
+        camera.key, <Py_ssize_t>min(camera.key_size, <size_t>FIZ_KEY_KEPT))
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Arrival:
+    """A message that a `Drain` took. ``parts``: a list of `Message`."""
+
+    cdef fiz_arrival *_arrival  # what a reply goes to; NULL once it is answered
+    cdef readonly list parts
+
+    def __cinit__(self, key=None, /):
+        if key is not _MESSAGE_KEY:
+            raise TypeError("an Arrival is made by a Drain")
+
+    def __dealloc__(self):
+        if self._arrival != NULL:
+            fiz_arrival_free(self._arrival)
+
+
+cdef Arrival _arrived(fiz_arrival *native):
+    cdef Arrival arrival = Arrival.__new__(Arrival, _MESSAGE_KEY)
+    cdef unsigned count = native.count
+    arrival._arrival = native
+    native.count = 0  # _taken closes what it cannot move
+    arrival.parts = _taken(native.parts, count)
+    return arrival
+
+
+@cython.final
+@cython.auto_pickle(False)
+cdef class Drain:
+    """Takes what arrives at a socket, without the GIL, into a `Newest` table.
+
+    ``routed``: a ROUTER that speaks to REQ senders. ``member``, ``by_peer``: as for `Ticket`.
+    """
+
+    cdef fiz_drain _drain
+    cdef Newest _newest
+    cdef bytes _member
+    cdef unsigned _process  # 0 until it is made
+
+    def __cinit__(self, Newest newest not None, bint routed, bytes member=None,
+                  bint by_peer=False):
+        if not newest._native:
+            raise TypeError("this table is for frames that Python puts in")
+        self._newest = newest
+        self._member = member
+        if fiz_drain_init(
+                &self._drain, newest._table, routed, _kind(member, by_peer), _text(member)):
+            raise MemoryError
+        self._process = _generation
+
+    def __dealloc__(self):
+        if self._process == _generation:
+            fiz_drain_end(&self._drain)
+
+    def run(self, Port port not None, int fd):
+        """Drain a socket, which nobody else uses meanwhile, until it is stopped.
+
+        It is when ``fd`` gives an ``s``; any other byte makes it look for replies. Raises
+        zmq.ZMQError as receiving does; it may be called again then.
+        """
+        cdef void *handle = _handle(port)
+        cdef int error
+        with nogil:
+            error = fiz_drain_run(&self._drain, handle, fd)
+        if error:
+            _raise(error)
+
+    def reply(self, Arrival arrival not None, bytes data not None):
+        """Have ``data`` sent to where ``arrival`` came from, as soon as the drain is woken."""
+        cdef fiz_arrival *native = arrival._arrival
+        cdef const char *start = data
+        cdef int error
+        if native == NULL:
+            return
+        arrival._arrival = NULL
+        error = fiz_drain_reply(&self._drain, native, start, <size_t>len(data))
+        if error:
+            _raise(error)

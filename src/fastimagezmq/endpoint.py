@@ -136,6 +136,10 @@ class Endpoint:
             binds=binds,
         )
 
+    def _socket_in_use(self) -> Any:
+        """Return the socket through which messages pass."""
+        return self.__dict__.get("zmq_socket")
+
     def _check_secured(self) -> None:
         """Refuse to go on when the socket is another than the one that was secured.
 
@@ -143,7 +147,7 @@ class Endpoint:
             SecurityError: a subclass or the program has put a socket of its own in its place.
         """
         guard = self._fiz_guard
-        if guard is not None and self.__dict__.get("zmq_socket") is not guard.socket:
+        if guard is not None and self._socket_in_use() is not guard.socket:
             raise SecurityError(
                 f"this {type(self).__name__}'s socket is the program's own, which security= and"
                 " allow= cannot secure: leave them out, or the socket as it is"
@@ -191,7 +195,7 @@ class Endpoint:
 
     def _tell_exposure(self) -> None:
         """Say that everybody who reaches this end may connect, if so."""
-        socket = self.__dict__.get("zmq_socket")
+        socket = self._socket_in_use()
         if self._fiz_guard is None and isinstance(socket, SerializingSocket):
             for address in socket.bound:
                 if not is_local(address):

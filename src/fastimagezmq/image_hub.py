@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import zmq
 
 from . import _codec, wire
+from .camera_stats import CameraStats, table_of
 from .clocks import Clocks
 from .encoding import check_threads
 from .endpoint import Endpoint, exclusive
 from .errors import CodecError, HubTimeout, SecurityError, StateError, WireError
 from .frame import DecodeOptions, Frame
 from .throttle import Throttle
-from .transport import SerializingSocket, messages, waiting
+from .transport import SerializingContext, SerializingSocket, messages, waiting
+from .transport.backlog import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from .clocks import Clock
     from .security import Addresses, SecurityLike
+    from .transport.newest import NewestSocket
 
 __all__ = ["HubStats", "ImageHub"]
 
@@ -44,6 +47,19 @@ class HubStats(NamedTuple):
     """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
     refused: int = 0
     """Messages of senders whose keys are not authorized any more."""
+    dropped: int = 0
+    """With ``latest=True``: frames that a newer one replaced."""
+    forgotten: int = 0
+    """With ``latest=True``: cameras forgotten, where there were more than ``max_cameras``."""
+    cameras: tuple[CameraStats, ...] = ()
+    """With ``latest=True``: what was counted of each camera, the one seen last first."""
+
+    def __str__(self) -> str:
+        """Give a table of at most 80 columns."""
+        counts = self._asdict()
+        cameras = counts.pop("cameras")
+        first = ("received", "malformed")
+        return table_of({n: count for n, count in counts.items() if count or n in first}, cameras)
 
 
 class ImageHub(Endpoint):
@@ -55,6 +71,13 @@ class ImageHub(Endpoint):
         REQ_REP: True: REQ/REP; each frame wants a ``send_reply``. False: PUB/SUB.
         timeout: how many seconds ``recv_*`` and a loop over the hub wait for a frame at
             most; then they raise HubTimeout. None: for ever.
+        latest: give the newest frame of each camera only, one camera after the other. A
+            thread takes frames from the network at once, and drops those that a newer one
+            of the same camera replaces, undecoded; a REQ sender is answered ``b"OK"`` then.
+        key: with ``latest``: what tells a camera. None: ``msg``. Text: that field of ``msg``,
+            or "peer": the sender's address. A function of ``msg``: it is called when frames
+            are given to the program, so up to ``max_cameras`` of them wait until then.
+        max_cameras: with ``latest``: of more cameras, those seen longest ago are forgotten.
         on_error: what becomes of a malformed message. "skip": it is counted, logged and
             passed over, and its REQ sender is answered ``b"ERROR: ..."``. "raise": the
             same, and ``WireError`` or ``CodecError`` is raised; the stream goes on after.
@@ -65,7 +88,8 @@ class ImageHub(Endpoint):
         max_bytes: the largest body taken, in bytes.
         max_pixels: the largest JPEG decoded, in pixels.
         rcvhwm: high-water mark: how many frames may wait per sender; None is libzmq's
-            default, 1000.
+            default, 1000, for PUB/SUB what fits 64 MB, from 2 to 1000 frames, and 2 with
+            ``latest``.
         security: CURVE, encryption and keys: a ``Security``, or paths. With ``REQ_REP=True``
             the own .key file, or with it the list of the senders that may connect; else
             ``(own .key file, the sender's .pub file)``.
@@ -76,7 +100,8 @@ class ImageHub(Endpoint):
 
     Attributes:
         zmq_context: the context, a ``SerializingContext``.
-        zmq_socket: the socket, a ``SerializingSocket``, for the program to use.
+        zmq_socket: the socket, a ``SerializingSocket``, for the program to use; with
+            ``latest`` what stands in for it: options can be set, frames not received.
         REQ_REP: as given.
 
     Raises:
@@ -99,6 +124,9 @@ class ImageHub(Endpoint):
     _fiz_clocks: Clocks | None = None  # of the senders that stamp their frames
     _fiz_unanswered = False  # a frame was given to the program, which may still reply
     _fiz_warnings: Throttle
+    _fiz_bound: Bound | None = None  # of a SUB hub
+    _fiz_latest: _Latest | None = None
+    _fiz_stand_in: NewestSocket | None = None  # with latest
 
     def __init__(
         self,
@@ -106,6 +134,9 @@ class ImageHub(Endpoint):
         REQ_REP: bool = True,
         *,
         timeout: float | None = None,
+        latest: bool = False,
+        key: str | Callable[[Any], Any] | None = None,
+        max_cameras: int = 256,
         on_error: str = "skip",
         colorspace: str = "BGR",
         scale: float = 1,
@@ -121,12 +152,17 @@ class ImageHub(Endpoint):
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
         _check_timeout(timeout)
+        _check_limit("max_cameras", max_cameras)
+        _check_key(latest, key)
         self.REQ_REP = REQ_REP
         self._fiz_timeout = timeout
         self._fiz_raises = on_error == "raise"
         self._fiz_decode = DecodeOptions(colorspace, scale, max_pixels, threads)
         self._fiz_max_bytes = max_bytes
         self._fiz_options = dict(options or {})
+        if latest:
+            self._fiz_latest = _Latest(key, max_cameras)
+            self._fiz_options = {zmq.RCVHWM: _LATEST_RCVHWM} | self._fiz_options
         if rcvhwm is not None:
             self._fiz_options[zmq.RCVHWM] = rcvhwm
         binds = self._answers()
@@ -136,6 +172,7 @@ class ImageHub(Endpoint):
                 self.init_reqrep(open_port)
             else:
                 self.init_pubsub(open_port)
+            self._check_newest()
             self._check_secured()
             self._tell_exposure()
         except BaseException:
@@ -148,14 +185,66 @@ class ImageHub(Endpoint):
         self._fiz_warnings = Throttle()
 
     def init_reqrep(self, address: str) -> None:
-        """Open a REP socket bound to ``address``. Subclasses may override this."""
-        self._open(zmq.REP).bind(address)
+        """Open a REP socket bound to ``address``. Subclasses may override this.
+
+        With ``latest`` it is a ROUTER socket, which answers as a REP socket does.
+        """
+        self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER).bind(address)
+        self._keep_newest()
 
     def init_pubsub(self, address: str) -> None:
         """Open a SUB socket connected to ``address``. Subclasses may override this."""
         socket = self._open(zmq.SUB)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
+        if self._fiz_options.keys().isdisjoint((zmq.RCVHWM, "RCVHWM")):
+            self._fiz_bound = Bound(socket)
         socket.connect(address)
+        self._keep_newest()
+
+    def _keep_newest(self) -> None:
+        """Give the socket that was opened to the thread that empties it, with ``latest``."""
+        if self._fiz_latest is not None:
+            # Here, since `import fastimagezmq` would pay for it.
+            from .transport.newest import NewestSocket  # noqa: PLC0415
+
+            self.zmq_socket = self._fiz_stand_in = NewestSocket(self.zmq_socket, *self._fiz_latest)
+
+    def _check_newest(self) -> None:
+        if self._fiz_latest is not None and self._newest() is None:
+            raise ValueError(
+                "latest=True needs the socket that ImageHub.init_reqrep or init_pubsub opens,"
+                " and this class opens another: leave latest out"
+            )
+
+    def _newest(self) -> NewestSocket | None:
+        """Return the socket if it gives newest frames."""
+        stand_in = self._fiz_stand_in
+        return stand_in if stand_in is self.zmq_socket else None
+
+    def _open(self, socket_type: int, *defaults: Any) -> SerializingSocket:
+        if self._fiz_stand_in is not None:  # the program opens another
+            self._fiz_stand_in.end()
+            self._fiz_stand_in = None
+        return super()._open(socket_type, *defaults)
+
+    def close(self) -> None:
+        """Close the socket and its context, within a second whatever the peer does.
+
+        What can be delivered in that time is; a shorter LINGER that the program set is
+        kept. Sockets that the program made from ``zmq_context`` are closed too. A second
+        call does nothing. A thread that waits in this object gets ``zmq.ContextTerminated``.
+        """
+        stand_in = self._fiz_stand_in
+        if stand_in is not None and not self._fiz_gate.strange:
+            self._fiz_gate.closed = True
+            if not stand_in.end():
+                # By the garbage collector, or a logging handler, on the thread that is to
+                # close the socket: terminating would wait for it for ever.
+                context = self.__dict__.get("zmq_context")
+                if isinstance(context, SerializingContext):
+                    context._close_last()
+                return
+        super().close()
 
     def _answers(self) -> bool:
         return self.REQ_REP == True  # noqa: E712 (imageZMQ's own comparison)
@@ -172,6 +261,10 @@ class ImageHub(Endpoint):
         if self.REQ_REP != False:  # noqa: E712 (imageZMQ's own comparison)
             return
         self._check_process()
+        if (newest := self._newest()) is not None:
+            self._check_open()
+            newest.connect(open_port)
+            return
         # Here, since `import fastimagezmq` would pay for it.
         from concurrent.futures import Future  # noqa: PLC0415
 
@@ -331,8 +424,21 @@ class ImageHub(Endpoint):
             self._fiz_clocks.replied(time.time())
 
     def stats(self) -> HubStats:
-        """Return how many frames were received, and how many messages were not taken."""
-        return HubStats(self._fiz_received, self._fiz_malformed, self._fiz_refused)
+        """Return how many frames were received, and how many messages were not taken.
+
+        With ``latest`` also how many frames were dropped, and these counts of each camera.
+        """
+        counted = HubStats(self._fiz_received, self._fiz_malformed, self._fiz_refused)
+        if self._fiz_stand_in is None:
+            return counted
+        self._check_process()
+        dropped, forgotten, others = self._fiz_stand_in.counts()
+        return counted._replace(
+            malformed=self._fiz_malformed + others,
+            dropped=dropped,
+            forgotten=forgotten,
+            cameras=self._fiz_stand_in.cameras(),
+        )
 
     # --- what the above is made of ---------------------------------------------------
 
@@ -385,12 +491,13 @@ class ImageHub(Endpoint):
             line = self._line(socket, _METHODS)
             guard = self._fiz_guard
             if line is None:
-                if guard is not None:
+                stands_in = socket is self._fiz_stand_in
+                if guard is not None and not stands_in:
                     raise SecurityError(
                         "security= and allow= cannot look at frames that a receiving method of the"
                         " program's own takes: leave them out, or that method as it is"
                     )
-                if by_socket is not None:
+                if by_socket is not None and not stands_in:
                     self._fiz_unanswered = True
                     return cast("_T", tuple(getattr(socket, by_socket)(copy=False)))
                 line = socket
@@ -419,6 +526,9 @@ class ImageHub(Endpoint):
     ) -> list[Any]:
         left_ms = _milliseconds_until(deadline)
         try:
+            newest = self._fiz_stand_in
+            if newest is not None and newest is self.zmq_socket:
+                return self._newest_parts(newest, left_ms)
             if left_ms is None or left_ms > waiting.SLICE_MS:
                 parts = messages.receive(line, waiting.SLICE_MS)
             else:
@@ -441,7 +551,24 @@ class ImageHub(Endpoint):
                 "the frame before has not been answered: call send_reply first, once for each"
                 " frame received",
             ) from None
+        bound = self._fiz_bound
+        if bound is not None and bound.socket is socket:
+            bound.fit(len(parts[-1]))
         return parts
+
+    def _newest_parts(self, newest: NewestSocket, left_ms: int | None) -> list[Any]:
+        limit_ms = newest.limit_ms
+        if left_ms is None or 0 <= limit_ms <= left_ms:
+            return newest.receive_parts(self._is_cancelled)
+        try:
+            return newest.receive_parts(self._is_cancelled, left_ms)
+        except zmq.Again:
+            raise HubTimeout("nothing came in time") from None
+
+    def _socket_in_use(self) -> Any:
+        socket = super()._socket_in_use()
+        newest = self._fiz_stand_in
+        return newest.socket if newest is not None and socket is newest else socket
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
@@ -490,6 +617,17 @@ class ImageHub(Endpoint):
                 peer,
                 reason,
             )
+
+
+class _Latest(NamedTuple):
+    """What latest=True was asked for with."""
+
+    key: str | Callable[[Any], Any] | None
+    max_cameras: int
+
+
+_LATEST_RCVHWM = 2
+"""They are taken at once; frames that nobody has taken yet are as old as any."""
 
 
 # A socket on which these are overridden is the program's own: it does the framing.
@@ -543,6 +681,22 @@ def _check_limit(name: str, value: Any) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r}: give a whole number above 0")
+
+
+def _check_key(latest: bool, key: Any) -> None:
+    """Refuse a ``key`` that is wrong, or without ``latest``.
+
+    Raises:
+        ValueError, TypeError: with one sentence that says what to write.
+    """
+    if key is None:
+        return
+    if not latest:
+        raise ValueError("key= tells cameras apart for latest=True: add that, or leave key out")
+    if not (isinstance(key, str) or callable(key)):
+        raise TypeError(
+            f'key={key!r:.60}: give a field of msg, such as "name", or "peer", or a function'
+        )
 
 
 def _check_options(on_error: str, colorspace: str, scale: float, threads: int) -> None:

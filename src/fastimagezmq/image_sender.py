@@ -19,6 +19,7 @@ from .endpoint import Endpoint, exclusive
 from .errors import StateError
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, bodies, messages, recovery, waiting
+from .transport.backlog import PUB_SNDBUF, Bound
 from .transport.pipeline import WHEN_FULL, Pipeline
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class ImageSender(Endpoint):
         stamp: add the time of the ``send_*`` call (seconds since the epoch) and a frame
             counter to the header.
         sndhwm: high-water mark: how many frames may wait for one hub; None is libzmq's
-            default, 1000.
+            default, 1000. For PUB/SUB None is what fits 64 MB, from 2 to 1000 frames.
         security: CURVE, encryption and keys: a ``Security``, or paths. With ``REQ_REP=True``
             ``(own .key file, the hub's .pub file)``; else the own .key file, or with it the
             list of the hubs that may connect.
@@ -114,6 +115,7 @@ class ImageSender(Endpoint):
     _fiz_refusals: _Refusals
     _fiz_window = 1
     _fiz_when_full = "block"
+    _fiz_bound: Bound | None = None  # of a PUB sender
     _fiz_pipeline: Pipeline | None = None  # with more than one frame in flight
     _fiz_backups: tuple[str, ...] = ()  # addresses, after the first
     _fiz_timeout: float | None = None
@@ -162,6 +164,8 @@ class ImageSender(Endpoint):
         self._fiz_stamp = stamp
         limits = {zmq.SNDTIMEO: send_timeout, zmq.RCVTIMEO: recv_timeout}
         self._fiz_options = {option: int(n * 1000) for option, n in limits.items() if n}
+        if REQ_REP != True:  # noqa: E712 (imageZMQ's own comparison)
+            self._fiz_options[zmq.SNDBUF] = PUB_SNDBUF
         self._fiz_options |= options or {}
         if sndhwm is not None:
             self._fiz_options[zmq.SNDHWM] = sndhwm
@@ -207,7 +211,10 @@ class ImageSender(Endpoint):
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
         self._fiz_reqrep = False
-        self._open(zmq.PUB).bind(address)
+        socket = self._open(zmq.PUB)
+        if self._fiz_options.keys().isdisjoint((zmq.SNDHWM, "SNDHWM")):
+            self._fiz_bound = Bound(socket)
+        socket.bind(address)
 
     def send_image(self, msg: Any, image: Any) -> bytes | None:
         """Send an image with a message.
@@ -377,7 +384,7 @@ class ImageSender(Endpoint):
             self._send_image_by(socket, msg, image)
             return
         header, body = self._packed(msg, image, unchanging=self._fiz_copy)
-        self._send(line, header, body)
+        self._send_bounded(line, header, body)
 
     @exclusive
     def _enqueue_image(self, msg: Any, image: Any) -> None:
@@ -461,7 +468,20 @@ class ImageSender(Endpoint):
             socket.send_jpg(msg, bodies.checked_blob(jpg_buffer), copy=False)
             return
         header = wire.blob_header(msg, None, *self._stamps())
-        self._send(line, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+        self._send_bounded(line, header, bodies.of_blob(jpg_buffer, unchanging=self._fiz_copy))
+
+    def _open_socket(self, socket_type: int, *defaults: Any) -> SerializingSocket:
+        socket = super()._open_socket(socket_type, *defaults)
+        if self._fiz_bound is not None:  # opened anew, after a hub was revoked
+            self._fiz_bound = Bound(socket)
+        return socket
+
+    def _send_bounded(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
+        """Send, and see to it that not too much waits for a slow hub."""
+        bound = self._fiz_bound
+        if bound is not None and bound.socket is self.zmq_socket:
+            bound.fit(memoryview(body).nbytes)
+        self._send(line, header, body)
 
     def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
         encoding = self._fiz_encoding

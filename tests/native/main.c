@@ -36,8 +36,10 @@ int main(int count, char **arguments)
         run_jpeg_tests();
         run_cpu_tests();
         run_message_tests();
+        run_newest_tests();
     }
     run_message_thread_tests();
+    run_newest_thread_tests();
     run_parallel_tests();
     run_strip_tests();
     run_thread_tests();

@@ -52,6 +52,7 @@ fiz_status fiz_libzmq_attach(const char *path, fiz_error *error)
         { "zmq_msg_size", &found.msg_size, sizeof found.msg_size },
         { "zmq_msg_more", &found.msg_more, sizeof found.msg_more },
         { "zmq_msg_gets", &found.msg_gets, sizeof found.msg_gets },
+        { "zmq_poll", &found.poll, sizeof found.poll },
     };
     /* Loaded already, so this can only find it: never a second copy. The handle is
      * kept, as the functions are used until the process ends. */

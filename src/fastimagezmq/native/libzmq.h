@@ -29,6 +29,20 @@ enum {
     FIZ_ZMQ_SNDTIMEO = 28
 };
 
+enum { FIZ_ZMQ_POLLIN = 1 };
+
+/* What fiz_zmq.poll waits for: a socket, or without one a file descriptor. */
+typedef struct {
+    void *socket;
+#ifdef _WIN32
+    size_t fd;
+#else
+    int fd;
+#endif
+    short events;
+    short revents;
+} fiz_zmq_pollitem;
+
 typedef void (*fiz_zmq_free)(void *data, void *hint);
 
 typedef struct {
@@ -48,6 +62,7 @@ typedef struct {
     size_t (*msg_size)(const fiz_zmq_msg *msg);
     int (*msg_more)(const fiz_zmq_msg *msg);
     const char *(*msg_gets)(const fiz_zmq_msg *msg, const char *property);
+    int (*poll)(fiz_zmq_pollitem *items, int count, long timeout_ms);
 } fiz_libzmq;
 
 /* Filled by fiz_libzmq_attach, once, before any other function here or in
