@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fastimagezmq import ImageHub, ImageSender
 from fastimagezmq.clocks import Clock, Clocks, Exchange
-from fastimagezmq.wire import blob_header, parse_header
+from fastimagezmq.wire import blob_header, parse_header, pixels_header
 from processes import PEERS, Peer, beside
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Sender:
         left = now + self.ahead
         came = now + there
         known = self.clocks.frame_came(self.sequence, left, self.before, came)
-        self.clocks.replied(came + work)
+        self.clocks.replied(came + work, b"OK")
         self.before = Exchange(self.sequence, left, left, left + there + work + back)
         self.sequence += 1
         return known
@@ -98,7 +98,7 @@ def test_a_clock_that_is_set_is_followed_at_once() -> None:
 def test_times_that_cannot_be_are_no_sample() -> None:
     clocks = Clocks()
     clocks.frame_came(0, 5.0, None, 10.0)
-    clocks.replied(20.0)
+    clocks.replied(20.0, b"OK")
     assert clocks.frame_came(1, 6.0, Exchange(0, 5.0, 5.0, 5.5), 21.0) is None
 
 
@@ -111,7 +111,7 @@ def test_a_reply_to_another_message_is_none_to_a_stamped_frame() -> None:
     clocks = Clocks()
     clocks.frame_came(0, 1.0, None, 1.0)
     clocks.other_came()
-    clocks.replied(50.0)
+    clocks.replied(50.0, b"OK")
     assert clocks.frame_came(1, 2.0, Exchange(0, 1.0, 1.0, 1.5), 2.0) is None
 
 
@@ -192,3 +192,28 @@ def test_imagezmq_hubs_take_stamped_frames() -> None:
             for _ in range(3):
                 assert hub.recv_image()[0] == "a"
                 hub.send_reply()
+
+
+def test_a_frame_that_is_sent_again_is_given_once(hub: ImageHub) -> None:
+    """As a sender does whose connection was lost before the reply: the very same bytes."""
+    frame = [pixels_header("a", IMAGE.dtype, IMAGE.shape, 1700000000.25, 7), IMAGE.tobytes()]
+    later = [pixels_header("a", IMAGE.dtype, IMAGE.shape, 1700000000.5, 8), IMAGE.tobytes()]
+    with zmq.Context() as context:
+        answers = []
+
+        def send() -> None:
+            for message in (frame, frame, later):
+                with context.socket(zmq.REQ) as socket:
+                    socket.connect(address(hub))
+                    socket.send_multipart(message)
+                    assert socket.poll(10_000)
+                    answers.append(socket.recv())
+
+        with beside(send):
+            for number in (7, 8):
+                received = hub.recv_frame()
+                assert received.sequence == number
+                hub.send_reply(f"got {number}".encode())
+        assert answers == [b"got 7", b"got 7", b"got 8"]
+        assert hub.stats().repeated == 1
+        assert hub.stats().received == 2

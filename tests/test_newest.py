@@ -503,7 +503,7 @@ def test_stats_print_as_a_table() -> None:
     assert len(rows) == len(hub.stats().cameras)
     assert all(len(line) <= 80 for line in text.splitlines())
     assert str(ours.HubStats(2, 1)) == "received 2, malformed 1"
-    huge = ours.HubStats(1, 1, 0, 2**63, 2**63, hub.stats().cameras)
+    huge = ours.HubStats(1, 1, 0, 0, 2**63, 2**63, hub.stats().cameras)
     camera = huge.cameras[0]._replace(
         received=2**63, delivered=123_456_789, dropped=99_999_999, gaps=10**15, age_p50=-86400.0,
         age_p99=999.96,

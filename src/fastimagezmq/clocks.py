@@ -76,12 +76,13 @@ def _error(clock: Clock) -> float:
 class _Pending:
     """A frame that has come, and what is known of its sender's clock."""
 
-    __slots__ = ("came", "known", "replied")
+    __slots__ = ("came", "known", "replied", "reply")
 
     def __init__(self, known: _Known, came: float) -> None:
         self.known = known
         self.came = came
         self.replied: float | None = None
+        self.reply: bytes | None = None
 
 
 class Clocks:
@@ -116,8 +117,17 @@ class Clocks:
         """Take note of a message without stamps: the next reply is not for a stamped frame."""
         self._newest = None
 
-    def replied(self, now: float) -> None:
+    def reply_to(self, sequence: int, timestamp: float) -> bytes | None:
+        """Return the reply to a frame that came before and was answered; None to any other.
+
+        A sender whose connection is lost before the reply sends the very same frame again.
+        """
+        frame = self._frames.get((sequence, timestamp))
+        return None if frame is None else frame.reply
+
+    def replied(self, now: float, reply: bytes) -> None:
         """Take note that the frame which came last was answered."""
         if self._newest is not None:
             self._newest.replied = now
+            self._newest.reply = reply
             self._newest = None

@@ -47,6 +47,8 @@ class HubStats(NamedTuple):
     """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
     refused: int = 0
     """Messages of senders whose keys are not authorized any more."""
+    repeated: int = 0
+    """Stamped frames that came again, since the reply was lost: answered alike, and not given."""
     dropped: int = 0
     """With ``latest=True``: frames that a newer one replaced."""
     forgotten: int = 0
@@ -120,6 +122,7 @@ class ImageHub(Endpoint):
     _fiz_received = 0
     _fiz_malformed = 0
     _fiz_refused = 0
+    _fiz_repeated = 0
     _fiz_answered_for_program = False
     _fiz_clocks: Clocks | None = None  # of the senders that stamp their frames
     _fiz_unanswered = False  # a frame was given to the program, which may still reply
@@ -421,14 +424,16 @@ class ImageHub(Endpoint):
             raise _explained_reply(error) from None
         self._fiz_unanswered = False
         if self._fiz_clocks is not None:
-            self._fiz_clocks.replied(time.time())
+            self._fiz_clocks.replied(time.time(), bytes(reply_message))
 
     def stats(self) -> HubStats:
         """Return how many frames were received, and how many messages were not taken.
 
         With ``latest`` also how many frames were dropped, and these counts of each camera.
         """
-        counted = HubStats(self._fiz_received, self._fiz_malformed, self._fiz_refused)
+        counted = HubStats(
+            self._fiz_received, self._fiz_malformed, self._fiz_refused, self._fiz_repeated
+        )
         if self._fiz_stand_in is None:
             return counted
         self._check_process()
@@ -471,6 +476,9 @@ class ImageHub(Endpoint):
             return None
         if self._fiz_clocks is None:
             self._fiz_clocks = Clocks()
+        reply = self._fiz_clocks.reply_to(sequence, timestamp)
+        if reply is not None:
+            raise _RepeatedError(reply)
         return self._fiz_clocks.frame_came(sequence, timestamp, header.before, time.time())
 
     def _receive(self, parse: Callable[[list[Any]], _T], by_socket: str | None = None) -> _T:
@@ -508,6 +516,9 @@ class ImageHub(Endpoint):
                     continue
                 try:
                     result = parse(parts)
+                except _RepeatedError as repeated:
+                    self._fiz_repeated += 1
+                    socket.send(repeated.reply)
                 except (WireError, CodecError, MemoryError) as error:
                     self._reject(socket, error, parts[0])
                     if self._fiz_raises:
@@ -654,6 +665,14 @@ def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
             " send_reply",
         )
     return error
+
+
+class _RepeatedError(Exception):
+    """A frame that was given and answered before."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__()
+        self.reply = reply
 
 
 def _check_timeout(timeout: Any) -> None:
