@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ def table_of(counts: dict[str, int], cameras: Sequence[CameraStats]) -> str:
 
     "-" is: not known.
     """
+    # Here, since `import fastimagezmq` would pay for it.
+    import textwrap  # noqa: PLC0415
+
     told = ", ".join(f"{name} {count}" for name, count in counts.items())
     lines = textwrap.wrap(told, _COLUMNS)
     if cameras:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 
 import zmq
 
+from . import log
 from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
 from .transport.addresses import is_local
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .transport.messages import Line, Methods
 
 __all__ = ["Endpoint", "exclusive"]
-
-logger = logging.getLogger("fastimagezmq")
 
 # libzmq lets go of an address some time after its socket is closed.
 _REBIND_SECONDS = 5.0
@@ -199,7 +197,7 @@ class Endpoint:
         if self._fiz_guard is None and isinstance(socket, SerializingSocket):
             for address in socket.bound:
                 if not is_local(address):
-                    logger.info(
+                    log.info(
                         "fastimagezmq: this %s at %s is open to everybody who reaches it, and"
                         " nothing is encrypted; security= or allow= change that",
                         type(self).__name__,

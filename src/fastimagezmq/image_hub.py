@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections import deque
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import zmq
 
-from . import _codec, wire
+from . import _codec, log, wire
 from .camera_stats import CameraStats, table_of
 from .clocks import Clocks
 from .encoding import check_threads
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["HubStats", "ImageHub"]
 
 _T = TypeVar("_T")
-
-logger = logging.getLogger("fastimagezmq")
 
 
 class HubStats(NamedTuple):
@@ -607,7 +604,7 @@ class ImageHub(Endpoint):
         self._fiz_refused += 1
         peer = _peer_of(part)
         if self._fiz_warnings.due(("refused", peer)):
-            logger.warning(
+            log.warning(
                 "fastimagezmq: refused a frame from %s, whose key is not authorized any more"
                 " (more of them within a minute are only counted)",
                 peer,
@@ -622,7 +619,7 @@ class ImageHub(Endpoint):
         peer = _peer_of(part)
         if self._fiz_warnings.due(peer):
             # As text: a record that is kept would keep the error's traceback, and so the frames.
-            logger.warning(
+            log.warning(
                 "fastimagezmq: skipped a malformed message from %s: %s (more of them within a"
                 " minute are only counted)",
                 peer,

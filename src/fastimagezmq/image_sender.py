@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -12,7 +11,7 @@ import numpy as np
 import zmq
 import zmq.utils.garbage  # before _close_at_exit is registered: see there
 
-from . import wire
+from . import log, wire
 from .clocks import Exchange
 from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from .security import Addresses, SecurityLike
 
 __all__ = ["ImageSender", "SenderStats"]
-
-logger = logging.getLogger("fastimagezmq")
 
 
 class SenderStats(NamedTuple):
@@ -597,7 +594,7 @@ class _Refusals:
     def look_at(self, reply: bytes) -> None:
         if reply.startswith(wire.ERROR_REPLY) and self._warnings.due():
             reason = reply[len(wire.ERROR_REPLY) :].decode("utf-8", "replace")
-            logger.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
+            log.warning("fastimagezmq: the hub refused a frame: %.300s", reason)
 
 
 # A socket on which these are overridden is the program's own: it does the framing.

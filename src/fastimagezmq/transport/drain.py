@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import zmq
 
-from .. import wire
+from .. import log, wire
 from .._libzmq import Drain as NativeDrain
 from .._libzmq import Newest, Ticket
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["STALE_REPLY", "Arrived", "CameraKey", "Drain"]
 
 _T = TypeVar("_T")
-
-logger = logging.getLogger("fastimagezmq")
 
 STALE_REPLY = b"OK"
 """What a REQ sender is answered whose frame nobody will be given."""
@@ -180,7 +177,7 @@ class Drain:
                     if error.errno in (zmq.ETERM, zmq.ENOTSOCK):
                         self.newest.close()
                         break
-                    logger.warning("fastimagezmq: receiving failed, and is tried again: %s", error)
+                    log.warning("fastimagezmq: receiving failed, and is tried again: %s", error)
                     time.sleep(0.1)
                 self._obey()
         finally:

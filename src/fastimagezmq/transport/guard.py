@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from .. import log
 from ..authorized import ListedKeys
 from ..errors import SecurityError
 from ..throttle import Throttle
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .zap import Request
 
 __all__ = ["Guard"]
-
-logger = logging.getLogger("fastimagezmq")
 
 _DOMAIN = b"fastimagezmq"
 
@@ -218,7 +216,7 @@ def _warn_of_list(sentence: str) -> None:
 def _warn_aside(sentence: str) -> None:
     """Warn on a thread of its own: a logging handler may take its time, or this very guard."""
     thread = threading.Thread(
-        target=logger.warning,
+        target=log.warning,
         args=("fastimagezmq: %s", sentence),
         name="fastimagezmq-warning",
         daemon=True,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import zmq
 
-from .. import wire
+from .. import log, wire
 from .._libzmq import Newest, Ticket
 from ..camera_stats import CameraStats
 from ..errors import StateError, WireError
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from .sockets import SerializingContext, SerializingSocket
 
 __all__ = ["NewestSocket"]
-
-logger = logging.getLogger("fastimagezmq")
 
 PEER = "peer"
 """As ``key=``: the sender's address tells the camera."""
@@ -227,7 +224,7 @@ class NewestSocket:
     def _warn_of_forgotten(self) -> None:
         if self.counts()[1]:
             self._warned = True
-            logger.warning(
+            log.warning(
                 "fastimagezmq: more than %d cameras: those seen longest ago are forgotten. Each"
                 " msg is taken for a camera of its own: if it holds a time or a number, pass"
                 " key= to say what tells a camera, or max_cameras= if there are so many",

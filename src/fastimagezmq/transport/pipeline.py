@@ -15,7 +15,6 @@ their order and before any other.
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import zmq
 
+from .. import log
 from ..clocks import Exchange
 from ..errors import HubTimeout
 from . import bodies, messages, waiting
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from .sockets import SerializingSocket
 
 __all__ = ["REPLIES_KEPT", "WHEN_FULL", "Counts", "Pipeline"]
-
-logger = logging.getLogger("fastimagezmq")
 
 WHEN_FULL = ("block", "drop_oldest", "drop_newest")
 
@@ -332,9 +330,9 @@ class Pipeline:
             self._wakes.close()
             self._woken.close()
         for failure in failures:
-            logger.warning("fastimagezmq: a frame was lost: %s", failure)
+            log.warning("fastimagezmq: a frame was lost: %s", failure)
         if unanswered:
-            logger.warning("fastimagezmq: closed with %d frames not answered yet", unanswered)
+            log.warning("fastimagezmq: closed with %d frames not answered yet", unanswered)
 
     def _collect(self) -> bool:
         """Take the replies that are here; tell whether there was any."""

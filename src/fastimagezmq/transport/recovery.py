@@ -13,7 +13,6 @@ The monitor is looked at once a wait is long, and before a frame that follows a 
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 import time
 import weakref
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from .. import log
 from ..errors import HubTimeout, StateError
 from . import bodies, messages, waiting
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .sockets import SerializingSocket
 
 __all__ = ["LIVENESS", "LOCKSTEP", "Connection", "Lockstep"]
-
-logger = logging.getLogger("fastimagezmq")
 
 LIVENESS: dict[int, int] = {
     # A hub whose cable is pulled says nothing more. What nobody acknowledges for so long
@@ -306,7 +304,7 @@ class Lockstep:
         now = time.monotonic()
         if now - self._warned >= waiting.NEXT_WARNING_SECONDS:
             self._warned = now
-            logger.warning(
+            log.warning(
                 "fastimagezmq: the connection to %s has ended %d times with the same frame of %d"
                 " bytes under way, which is sent again: does the hub's program end at it, or does"
                 " something limit the size of a message (MAXMSGSIZE)?",

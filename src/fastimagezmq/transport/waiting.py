@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import threading
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
+from .. import log
 from ..errors import HubTimeout
 from . import messages
 
@@ -32,8 +32,6 @@ __all__ = [
     "receive",
     "send",
 ]
-
-logger = logging.getLogger("fastimagezmq")
 
 FIRST_WARNING_SECONDS = 5.0
 NEXT_WARNING_SECONDS = 60.0
@@ -180,7 +178,7 @@ def _log_finding(endpoint: str, socket_type: int, waited: int, guard: Guard | No
     sentence = describe(probe(endpoint, socket_type, guard=guard), socket_type)
     if sentence is not None:
         what = "no reply from" if socket_type == zmq.REQ else "no connection to"
-        logger.warning("fastimagezmq: %s %s for %d s: %s", what, endpoint, waited, sentence)
+        log.warning("fastimagezmq: %s %s for %d s: %s", what, endpoint, waited, sentence)
 
 
 def describe(finding: Finding, socket_type: int) -> str | None:
