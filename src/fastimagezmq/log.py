@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from logging import Logger
 
-__all__ = ["info", "warning"]
+__all__ = ["info", "prepare", "warning"]
 
 
 @functools.cache
@@ -20,6 +20,11 @@ def _logger() -> Logger:
     from logging import getLogger  # noqa: PLC0415
 
     return getLogger("fastimagezmq")
+
+
+def prepare() -> None:
+    """Import what a record needs, for a thread that may have one when the program ends."""
+    _logger()
 
 
 def info(text: str, *values: object) -> None:

@@ -122,6 +122,7 @@ class Pipeline:
         # Here, since `import fastimagezmq` would pay for it.
         from socket import socketpair  # noqa: PLC0415
 
+        log.prepare()
         self._wakes, self._woken = socketpair()
         self._woken.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="fastimagezmq-send", daemon=True)
