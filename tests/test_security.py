@@ -1008,7 +1008,8 @@ def test_programs_end(name: str, ring: Ring) -> None:
     )
     arguments = [ring.key("hub"), ring.list, ring.key("camera"), ring.pub("hub")]
     done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
+        # (Python 3.12 on warns of fork() where there are threads.)
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
