@@ -41,9 +41,10 @@ test-slow: ## run the tests that take minutes
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest -m slow --timeout 600 $(ARGS)
 
-soak: ## kill hubs and break connections under a sender, and print the figures
+soak: ## kill hubs, break connections, bring in hostile senders, and print the figures
 	@scripts/setup.sh test
 	@PYTHONPATH=tests $(bin)/python tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
+	@PYTHONPATH=tests $(bin)/python tests/soak_hostile.py "$${HOSTILE:-20}"
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench
