@@ -31,7 +31,7 @@ test: ## run the tests
 	@$(bin)/python -m pytest $(ARGS)
 
 through_pyzmq := $(addprefix tests/test_,stream.py robustness.py recovery.py interop.py dropin.py \
-  waiting.py waiting_hub.py clocks.py mistakes.py security.py)
+  waiting.py waiting_hub.py clocks.py mistakes.py security.py hostile.py)
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test
@@ -41,9 +41,10 @@ test-slow: ## run the tests that take minutes
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest -m slow --timeout 600 $(ARGS)
 
-soak: ## kill hubs and break connections under a sender, and print the figures
+soak: ## kill hubs, break connections, bring in hostile senders, and print the figures
 	@scripts/setup.sh test
 	@PYTHONPATH=tests $(bin)/python tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
+	@PYTHONPATH=tests $(bin)/python tests/soak_hostile.py "$${HOSTILE:-10}"
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench

@@ -189,7 +189,9 @@ class ImageHub(Endpoint):
 
         With ``latest`` it is a ROUTER socket, which answers as a REP socket does.
         """
-        self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER).bind(address)
+        # A guard sees to that itself.
+        defaults = {zmq.HANDSHAKE_IVL: _HANDSHAKE_MS} if self._fiz_guard is None else {}
+        self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER, defaults).bind(address)
         self._keep_newest()
 
     def init_pubsub(self, address: str) -> None:
@@ -636,6 +638,12 @@ class _Latest(NamedTuple):
 
 _LATEST_RCVHWM = 2
 """They are taken at once; frames that nobody has taken yet are as old as any."""
+
+
+_HANDSHAKE_MS = 5000
+"""After so long a connection that has not shaken hands ends, as ``transport.guard`` has it for
+secured ones; an honest sender tries again. libzmq's own limit is 30 seconds, in which more
+descriptors pile up."""
 
 
 # A socket on which these are overridden is the program's own: it does the framing.
