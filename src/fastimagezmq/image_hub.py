@@ -513,6 +513,8 @@ class ImageHub(Endpoint):
                     if self._fiz_raises:
                         self._fiz_answered_for_program = True
                         raise
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise self._late() from None  # in a flood of them too
                 else:
                     self._fiz_received += 1
                     self._fiz_unanswered = True
@@ -542,7 +544,7 @@ class ImageHub(Endpoint):
                     deadline=deadline,
                 )
         except HubTimeout:
-            raise HubTimeout(f"no frame came within {self._fiz_timeout:g} s (timeout=)") from None
+            raise self._late() from None
         except zmq.ZMQError as error:
             if error.errno != zmq.EFSM:
                 raise
@@ -555,6 +557,9 @@ class ImageHub(Endpoint):
         if bound is not None and bound.socket is socket:
             bound.fit(len(parts[-1]))
         return parts
+
+    def _late(self) -> HubTimeout:
+        return HubTimeout(f"no frame came within {self._fiz_timeout:g} s (timeout=)")
 
     def _newest_parts(self, newest: NewestSocket, left_ms: int | None) -> list[Any]:
         limit_ms = newest.limit_ms
@@ -617,6 +622,14 @@ class ImageHub(Endpoint):
                 peer,
                 reason,
             )
+
+    @exclusive
+    def _reject_late(self, error: Exception, part: messages.Part) -> None:
+        """Take a frame back that was received as a good one, and not given to the program."""
+        self._fiz_received -= 1
+        self._fiz_unanswered = False
+        self._reject(self.zmq_socket, error, part)
+        self._fiz_answered_for_program = self._fiz_raises
 
 
 class _Latest(NamedTuple):
