@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import random
 import subprocess
@@ -28,9 +29,11 @@ from fastimagezmq import aio as library
 from fastimagezmq.aio import AsyncImageHub, AsyncImageSender
 from fastimagezmq.transport import waiting
 from processes import PEERS, Peer, beside
+from rings import Ring
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 PICTURE = np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
 LARGE = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), np.uint8)
@@ -282,6 +285,85 @@ def test_the_newest_frames(reqrep: bool, address: str) -> None:
             assert (await receiving)[0] == "cam"
 
     asyncio.run(both())
+
+
+def test_a_hub_in_a_flood(port: int) -> None:
+    """Garbage that never ends holds up neither other tasks, nor a timeout, nor a cancellation."""
+    address = f"tcp://127.0.0.1:{port}"
+    done = threading.Event()
+
+    def flood() -> None:
+        with zmq.Context() as context, context.socket(zmq.PUB) as socket:
+            socket.linger = 0
+            socket.bind(address)
+            while not done.is_set():
+                for _ in range(200):
+                    socket.send(b"garbage")
+
+    async def receive() -> None:
+        try:
+            async with AsyncImageHub(address, REQ_REP=False, timeout=0.3) as hub:
+                while not await hub.poll(1):
+                    pass
+                began = time.monotonic()
+                with pytest.raises(HubTimeout):
+                    await hub.recv_image()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await hub.recv_image()
+                assert time.monotonic() - began < 3
+                assert hub.stats().malformed > 10
+            with ImageHub(address, REQ_REP=False, timeout=0.3) as blocking:
+                began = time.monotonic()
+                with pytest.raises(HubTimeout, match=r"within 0\.3 s"):
+                    blocking.recv_image()
+                assert time.monotonic() - began < 3
+        finally:
+            done.set()
+
+    with beside(flood):
+        asyncio.run(receive())
+
+
+def test_a_hub_that_is_dropped_and_one_of_two_event_loops(address: str) -> None:
+    async def wait(hub: AsyncImageHub) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await hub.recv_image()
+
+    async def drop() -> None:
+        await wait(AsyncImageHub(address))
+        gc.collect()
+        await asyncio.sleep(0.01)
+        hub = AsyncImageHub(address)  # the address is free again, and so is the descriptor
+        await wait(hub)
+        hubs.append(hub)
+
+    async def go_on() -> None:
+        async with hubs.pop() as hub, AsyncImageSender(address) as sender:
+            sending = asyncio.create_task(sender.send_image("cam", PICTURE))
+            assert (await hub.recv_image())[0] == "cam"
+            await hub.send_reply()
+            await sending
+
+    hubs: list[AsyncImageHub] = []
+    asyncio.run(drop())
+    asyncio.run(go_on())
+
+
+def test_with_keys(address: str, tmp_path: Path) -> None:
+    ring = Ring(tmp_path)
+
+    async def run() -> None:
+        hub = AsyncImageHub(address, security=ring.binding())
+        sender = AsyncImageSender(address, security=ring.connecting())
+        async with hub, sender:
+            sending = asyncio.create_task(sender.send_image("cam", PICTURE))
+            assert (await asyncio.wait_for(hub.recv_image(), 10))[0] == "cam"
+            await hub.send_reply(b"seen")
+            assert await sending == b"seen"
+
+    asyncio.run(run())
 
 
 # --- sending ------------------------------------------------------------------------

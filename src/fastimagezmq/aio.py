@@ -17,7 +17,7 @@ import zmq
 import zmq.asyncio
 
 from .errors import CodecError, HubTimeout, StateError
-from .image_hub import ImageHub
+from .image_hub import ImageHub, check_timeout
 from .image_sender import ImageSender
 from .transport import waiting
 
@@ -139,6 +139,7 @@ class AsyncImageHub:
         Raises:
             ValueError, StateError, zmq.ContextTerminated: as ImageHub.poll.
         """
+        check_timeout(timeout)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             await asyncio.sleep(0)
@@ -171,7 +172,7 @@ class AsyncImageHub:
         A task that waits in this object gets ``zmq.ContextTerminated``.
         """
         self._hub._fiz_gate.closed = True
-        if self._arrival is not None:
+        if self._arrival is not None and _is_here(self._arrival):
             self._arrival.cancel()
             # pyzmq's poller lets go of the socket two rounds of the event loop later.
             await asyncio.sleep(0)
@@ -190,6 +191,12 @@ class AsyncImageHub:
             HubTimeout, WireError, CodecError, zmq.Again: as ``recv_image``.
         """
         return _Frames(self)
+
+    def __del__(self) -> None:
+        # Dropped without close(). The event loop may be closed, or not be of this thread.
+        with contextlib.suppress(Exception):
+            if self._arrival is not None:
+                self._arrival.cancel()
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,6 +273,8 @@ class AsyncImageHub:
         await asyncio.wait([arrival], timeout=seconds)
         if self._hub._fiz_gate.closed:
             raise zmq.ContextTerminated
+        if arrival.done():
+            arrival.result()
 
     def _look(self) -> asyncio.Future[Any]:
         # In slices, since whoever reads the socket's state takes the sign that wakes a poller.
@@ -389,6 +398,7 @@ class AsyncImageSender:
 
         A task that waits in this object gets ``zmq.ContextTerminated``.
         """
+        self._sender._fiz_gate.closed = True  # before its thread is ended: see _sent
         await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._end))
 
     def _end(self) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .security import Addresses, SecurityLike
     from .transport.newest import NewestSocket
 
-__all__ = ["HubStats", "ImageHub"]
+__all__ = ["HubStats", "ImageHub", "check_timeout"]
 
 _T = TypeVar("_T")
 
@@ -151,7 +151,7 @@ class ImageHub(Endpoint):
         _check_options(on_error, colorspace, scale, threads)
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
-        _check_timeout(timeout)
+        check_timeout(timeout)
         _check_limit("max_cameras", max_cameras)
         _check_key(latest, key)
         self.REQ_REP = REQ_REP
@@ -301,7 +301,7 @@ class ImageHub(Endpoint):
             StateError: closed.
             zmq.ContextTerminated: closed meanwhile.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return self._poll(timeout)
 
     def __iter__(self) -> Iterator[tuple[Any, NDArray[Any]]]:
@@ -669,7 +669,7 @@ def _explained_reply(error: zmq.ZMQError) -> zmq.ZMQError:
     return error
 
 
-def _check_timeout(timeout: Any) -> None:
+def check_timeout(timeout: Any) -> None:
     """Refuse a timeout that is no number of seconds.
 
     Raises:
