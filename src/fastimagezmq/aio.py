@@ -447,10 +447,8 @@ def _is_here(future: asyncio.Future[Any]) -> bool:
 
 async def _ended(work: Future[Any]) -> None:
     """Wait until a thread is done with this, whatever becomes of it."""
-    ended = asyncio.wrap_future(work)
-    await asyncio.wait([ended])
-    if not ended.cancelled():
-        ended.exception()  # nobody else will ask for it
+    with contextlib.suppress(Exception):
+        await asyncio.wrap_future(work)
 
 
 def _decode(frame: Frame) -> Exception | None:
