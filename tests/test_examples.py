@@ -163,3 +163,12 @@ def test_without_camera_and_screen(run: Any, tmp_path: Path) -> None:
     assert len(levels) >= 3
     assert sender.process.poll() is None
     assert sender.end()[1] == ""
+
+
+def test_a_hub_among_other_tasks(run: Any) -> None:
+    hub = run("asyncio_hub.py")
+    run("numbers_sender.py")
+    out, err = hub.process.communicate(timeout=30)
+    assert out.endswith("camera has grown bright\n")
+    assert "frames a second" in out
+    assert (hub.process.returncode, err) == (0, "")

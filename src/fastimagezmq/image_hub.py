@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .security import Addresses, SecurityLike
     from .transport.newest import NewestSocket
 
-__all__ = ["HubStats", "ImageHub"]
+__all__ = ["HubStats", "ImageHub", "check_timeout"]
 
 _T = TypeVar("_T")
 
@@ -151,7 +151,7 @@ class ImageHub(Endpoint):
         _check_options(on_error, colorspace, scale, threads)
         _check_limit("max_bytes", max_bytes)
         _check_limit("max_pixels", max_pixels)
-        _check_timeout(timeout)
+        check_timeout(timeout)
         _check_limit("max_cameras", max_cameras)
         _check_key(latest, key)
         self.REQ_REP = REQ_REP
@@ -303,7 +303,7 @@ class ImageHub(Endpoint):
             StateError: closed.
             zmq.ContextTerminated: closed meanwhile.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return self._poll(timeout)
 
     def __iter__(self) -> Iterator[tuple[Any, NDArray[Any]]]:
@@ -523,6 +523,8 @@ class ImageHub(Endpoint):
                     if self._fiz_raises:
                         self._fiz_answered_for_program = True
                         raise
+                    if deadline is not None and time.monotonic() >= deadline:
+                        raise self._late() from None  # in a flood of them too
                 else:
                     self._fiz_received += 1
                     self._fiz_unanswered = True
@@ -552,7 +554,7 @@ class ImageHub(Endpoint):
                     deadline=deadline,
                 )
         except HubTimeout:
-            raise HubTimeout(f"no frame came within {self._fiz_timeout:g} s (timeout=)") from None
+            raise self._late() from None
         except zmq.ZMQError as error:
             if error.errno != zmq.EFSM:
                 raise
@@ -565,6 +567,9 @@ class ImageHub(Endpoint):
         if bound is not None and bound.socket is socket:
             bound.fit(len(parts[-1]))
         return parts
+
+    def _late(self) -> HubTimeout:
+        return HubTimeout(f"no frame came within {self._fiz_timeout:g} s (timeout=)")
 
     def _newest_parts(self, newest: NewestSocket, left_ms: int | None) -> list[Any]:
         limit_ms = newest.limit_ms
@@ -628,6 +633,14 @@ class ImageHub(Endpoint):
                 reason,
             )
 
+    @exclusive
+    def _reject_late(self, error: Exception, part: messages.Part) -> None:
+        """Take a frame back that was received as a good one, and not given to the program."""
+        self._fiz_received -= 1
+        self._fiz_unanswered = False
+        self._reject(self.zmq_socket, error, part)
+        self._fiz_answered_for_program = self._fiz_raises
+
 
 class _Latest(NamedTuple):
     """What latest=True was asked for with."""
@@ -680,7 +693,7 @@ class _RepeatedError(Exception):
         self.reply = reply
 
 
-def _check_timeout(timeout: Any) -> None:
+def check_timeout(timeout: Any) -> None:
     """Refuse a timeout that is no number of seconds.
 
     Raises:

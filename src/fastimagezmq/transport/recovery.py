@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .messages import Gate, Line
     from .sockets import SerializingSocket
 
-__all__ = ["LIVENESS", "LOCKSTEP", "Connection", "Lockstep"]
+__all__ = ["LIVENESS", "LOCKSTEP", "Connection", "Lockstep", "Stop"]
 
 LIVENESS: dict[int, int] = {
     # A hub whose cable is pulled says nothing more. What nobody acknowledges for so long
@@ -184,6 +184,44 @@ class Pace:
         self._ready = time.monotonic() + _PAUSES[min(self.resent, len(_PAUSES) - 1)]
 
 
+class Stop:
+    """Ends a wait for a reply from another thread: what is under way is given up.
+
+    One thread asks and clears; it clears when no exchange is under way.
+    """
+
+    def __init__(self) -> None:
+        # Here, since `import fastimagezmq` would pay for it.
+        from socket import socketpair  # noqa: PLC0415
+
+        self.asked = False
+        self._wakes, self._woken = socketpair()
+
+    def ask(self) -> None:
+        """End the exchange under way, or the next one before it sends."""
+        if not self.asked:
+            self.asked = True
+            self._wakes.send(b"s")
+
+    def clear(self) -> None:
+        """Let exchanges go on from now on."""
+        if self.asked:
+            self._woken.recv(1)
+            self.asked = False
+
+    def fileno(self) -> int:
+        """Return what a poll wakes at."""
+        return self._woken.fileno()
+
+    def close(self) -> None:
+        """Close it; nobody may ask, or wait, any more."""
+        self._wakes.close()
+        self._woken.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Lockstep:
     """One frame at a time over a REQ socket, until it is answered.
 
@@ -210,6 +248,13 @@ class Lockstep:
         self._busy = False
         self._warned = -waiting.NEXT_WARNING_SECONDS
         self._lent: weakref.ref[memoryview] | None = None  # what pyzmq was given to read
+        self._stop: Stop | None = None
+
+    def stoppable(self) -> Stop:
+        """Return what ends a wait of this object's from now on."""
+        self._stop = Stop()
+        self._first_ms = 0  # that wait is not woken
+        return self._stop
 
     def exchange(self, line: Line, header: bytes, body: BytesLike) -> list[Any]:
         """Send a frame until it is answered; return the reply's parts.
@@ -221,7 +266,7 @@ class Lockstep:
             HubTimeout: no reply within ``timeout`` or RCVTIMEO, or nobody took the frame
                 within SNDTIMEO.
             StateError: this call interrupts another one.
-            zmq.ContextTerminated: closed meanwhile.
+            zmq.ContextTerminated: closed meanwhile, or stopped.
         """
         if self._busy:
             raise StateError(
@@ -229,6 +274,8 @@ class Lockstep:
                 "the frame before has had no reply yet: this call comes from a signal handler"
                 " that interrupts the wait for it",
             )
+        if self._stop is not None and self._stop.asked:
+            raise zmq.ContextTerminated
         began = _clock()
         try:
             self._busy = True
@@ -280,6 +327,8 @@ class Lockstep:
         poller = zmq.Poller()
         poller.register(self.socket, zmq.POLLIN)
         poller.register(connection.events, zmq.POLLIN)
+        if self._stop is not None:
+            poller.register(self._stop, zmq.POLLIN)
         pace = Pace()
         lost = False
         while True:
@@ -340,7 +389,7 @@ class Lockstep:
         return limit_ms if limit_ms < 0 else max(0, limit_ms - _ms_since(began))
 
     def _is_cancelled(self) -> bool:
-        return self._gate.closed
+        return self._gate.closed or (self._stop is not None and self._stop.asked)
 
     def _timed_out(self, began: float) -> HubTimeout:
         where = " or ".join(self.connection.addresses)
