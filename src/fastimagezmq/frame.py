@@ -106,8 +106,10 @@ class Frame:
         """
         if self.timestamp is None:
             return None
-        offset = 0.0 if self.clock is None else self.clock.offset
-        return time.time() + offset - self.timestamp
+        age = time.time() - self.timestamp
+        if self.clock is None or abs(self.clock.offset) <= self.clock.error:
+            return age  # nothing says that the clocks differ
+        return max(0.0, age + self.clock.offset)
 
     @property
     def camera(self) -> Any:
