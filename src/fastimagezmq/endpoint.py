@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Endpoint", "exclusive"]
 
+_HANDSHAKE_MS = 5000
+"""After so long a connection that has not shaken hands ends, as ``transport.guard`` has it for
+secured ones; an honest peer tries again. libzmq's own limit is 30 seconds, in which more
+descriptors pile up."""
+
 # libzmq lets go of an address some time after its socket is closed.
 _REBIND_SECONDS = 5.0
 
@@ -110,6 +115,11 @@ class Endpoint:
         if self._fiz_guard is not None:
             self._fiz_guard.protect(socket)  # last: no option is set after it
         return socket
+
+    def _bind_defaults(self) -> dict[int, int]:
+        """Return the options of a socket that binds."""
+        # A guard sees to that itself.
+        return {zmq.HANDSHAKE_IVL: _HANDSHAKE_MS} if self._fiz_guard is None else {}
 
     def _secure(self, security: Any, allow: Any, *, binds: bool) -> None:
         """Take what ``security=`` and ``allow=`` were given, before a socket is opened.

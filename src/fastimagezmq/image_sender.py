@@ -208,7 +208,7 @@ class ImageSender(Endpoint):
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
         self._fiz_reqrep = False
-        socket = self._open(zmq.PUB)
+        socket = self._open(zmq.PUB, self._bind_defaults())
         if self._fiz_options.keys().isdisjoint((zmq.SNDHWM, "SNDHWM")):
             self._fiz_bound = Bound(socket)
         socket.bind(address)

@@ -9,7 +9,9 @@ collects the replies. Everything that it shares with the program's threads is gu
 condition, which is notified whenever a frame is acknowledged, dropped or failed.
 
 When the connection is lost, the frames that were sent and not answered are sent again, in
-their order and before any other.
+their order and before any other. Once several connections have ended like that, one at a time:
+if the hub refuses one of them, which ends the connection of those before it too, they are
+answered, and it is known.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ WHEN_FULL = ("block", "drop_oldest", "drop_newest")
 
 REPLIES_KEPT = 1000
 """Of replies that nobody asks for only the newest are kept, so many."""
+
+_SINGLY = 2
+"""When frames are sent again for the second time without a reply, they are sent one at a time."""
 
 _DONTWAIT = int(zmq.DONTWAIT)
 
@@ -117,6 +122,7 @@ class Pipeline:
         self._ended = False
         # The thread's alone: what was sent and not answered, in order.
         self._unanswered: deque[tuple[bytes, BytesLike]] = deque()
+        self._held = 0  # of these, the last so many are not sent again yet
         self._lost = False
         self._pace = Pace()
         # Here, since `import fastimagezmq` would pay for it.
@@ -299,6 +305,9 @@ class Pipeline:
             came = self._collect() or came  # what came before the connection's end counts
             if connection is None or self._is_late():
                 return came
+            if self._held and not self._lost and self._held == len(self._unanswered):
+                self._send_again(1)
+            self._give_up_refused(connection)
             wait_ms = self._pace.wait_ms() if self._lost else 0
             if wait_ms:
                 time.sleep(min(wait_ms, 50) / 1000)
@@ -310,12 +319,35 @@ class Pipeline:
                     return came
                 connection.renew()
             self._lost = False
+            self._held = len(self._unanswered)
             if self._unanswered:
                 self._pace.count()
-            for header, body in tuple(self._unanswered):
-                self._send(header, body)
-                with self._changed:
-                    self._resent += 1
+                self._send_again(1 if self._pace.resent >= _SINGLY else self._held)
+
+    def _send_again(self, count: int) -> None:
+        """Send the first frames again of those that are held back."""
+        start = len(self._unanswered) - self._held
+        for header, body in tuple(self._unanswered)[start : start + count]:
+            self._send(header, body)
+            self._held -= 1
+            with self._changed:
+                self._resent += 1
+
+    def _give_up_refused(self, connection: Connection) -> None:
+        """Drop the frame that is alone under way if the hub refuses it."""
+        if self._pace.resent < _SINGLY:  # it may be any of them
+            connection.refusals = 0
+            return
+        refused = connection.refused(memoryview(self._unanswered[0][1]).nbytes)
+        if refused is None:
+            return
+        self._unanswered.popleft()
+        self._departures.popleft()
+        self._pace = Pace()
+        with self._changed:
+            self._forget_underway()
+            self._failures.append(refused)
+            self._changed.notify_all()
 
     def _finish(self) -> None:
         with self._changed:
@@ -364,7 +396,7 @@ class Pipeline:
 
     def _next_job(self) -> _Job | None:
         with self._changed:
-            if not self._waiting or self._underway >= self._window or self._is_late():
+            if self._held or not self._waiting or self._underway >= self._window or self._is_late():
                 return None
             self._underway += 1
             return self._waiting.popleft()
@@ -381,7 +413,10 @@ class Pipeline:
         self._departures.append((job.stamps, time.time()))
         try:
             self._recovered()  # a connection may have come and gone while this was encoded
-            self._send(job.header, body)
+            if self._held:  # its turn comes after theirs
+                self._held += 1
+            else:
+                self._send(job.header, body)
         except BaseException:
             self._departures.pop()
             with self._changed:
