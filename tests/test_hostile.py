@@ -219,7 +219,7 @@ def test_a_frame_beyond_maxmsgsize(latest: bool) -> None:
     ):
 
         def send_too_much() -> bytes:
-            with pytest.raises(WireError, match="100001 bytes.*MAXMSGSIZE"):
+            with pytest.raises(WireError, match=r"100001 bytes.*MAXMSGSIZE"):
                 sender.send_image({"name": "large"}, np.zeros(100_001, np.uint8))
             small = PIXELS[0]
             message = {"name": "large", "number": 2, "crc": zlib.crc32(small)}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from .frame import Frame
     from .image_hub import HubStats
-    from .image_sender import SenderStats
+    from .sender_stats import SenderStats
     from .transport.newest import NewestSocket
 
 __all__ = ["AsyncImageHub", "AsyncImageSender"]

@@ -3,7 +3,7 @@
 It tells when it began to listen, by the machine's monotonic clock, then each frame as
 [message, whether its pixels are right], and answers. A message is [number, crc32 of the
 pixels, ...]; with "hold" in it there is no answer, until the test says so. SECONDS is how
-long it takes over each frame. With MAXMSGSIZE in the environment libzmq takes no part that is larger.
+long it takes over each frame. With MAXMSGSIZE in the environment libzmq takes no larger part.
 """
 
 from __future__ import annotations

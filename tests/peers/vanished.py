@@ -16,6 +16,16 @@ import subprocess
 import sys
 import time
 
+import zmq
+
+from processes import say
+
+if "VANISHED" not in os.environ:
+    os.environ["VANISHED"] = "1"
+    alone = ["unshare", "--user", "--map-root-user", "--net"]
+    os.execvp(alone[0], [*alone, sys.executable, __file__, *sys.argv[1:]])
+
+from fastimagezmq import ImageHub
 
 CODE = """
 import sys, time, numpy as np
@@ -34,16 +44,6 @@ with ImageSender("tcp://10.9.0.1:5555") as sender:
     say("rests")
     time.sleep(1000)
 """
-
-if "VANISHED" not in os.environ:
-    os.environ["VANISHED"] = "1"
-    alone = ["unshare", "--user", "--map-root-user", "--net"]
-    os.execvp(alone[0], [*alone, sys.executable, __file__, *sys.argv[1:]])
-
-import zmq
-
-from fastimagezmq import ImageHub
-from processes import say
 
 # As the defaults, only shorter: milliseconds, then seconds.
 QUICK = {

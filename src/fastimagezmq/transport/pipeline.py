@@ -27,6 +27,7 @@ import zmq
 from .. import log
 from ..clocks import Exchange
 from ..errors import HubTimeout
+from ..sender_stats import laps
 from . import bodies, messages, waiting
 from .recovery import Pace
 from .sockets import CLOSE_SECONDS
@@ -34,6 +35,7 @@ from .sockets import CLOSE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..sender_stats import Lap
     from ..wire import BytesLike
     from .recovery import Connection
     from .sockets import SerializingSocket
@@ -66,6 +68,14 @@ class _Job(NamedTuple):
     make_body: Callable[[], BytesLike]
     stamps: tuple[int, float] | None
     """Sequence number and time in the header, if it is stamped."""
+
+
+class _Departure(NamedTuple):
+    stamps: tuple[int, float] | None
+    left: float
+    taken: float
+    encoded: float
+    handed: float
 
 
 class Pipeline:
@@ -116,8 +126,10 @@ class Pipeline:
         self._answered_last: Exchange | None = None
         self._sent = self._acknowledged = self._dropped = self._resent = 0
         self._resting = False  # the thread must be woken to see a change
-        # The thread's own: stamps of the frames that are sent and not answered, and when each left.
-        self._departures: deque[tuple[tuple[int, float] | None, float]] = deque()
+        self._laps = laps()
+        # The thread's own, of the frames that are sent and not answered: stamps, when each left,
+        # and by the monotonic clock when it was taken, encoded and handed over.
+        self._departures: deque[_Departure] = deque()
         self._deadline: float | None = None  # monotonic; set when it is to end
         self._ended = False
         # The thread's alone: what was sent and not answered, in order.
@@ -218,6 +230,11 @@ class Pipeline:
         with self._changed:
             left = len(self._waiting) + self._underway
             return Counts(self._sent, self._acknowledged, self._dropped, left, self._resent)
+
+    def laps(self) -> list[Lap]:
+        """Return when the last answered frames were taken, encoded, handed over, and answered."""
+        with self._changed:
+            return list(self._laps)
 
     def end(self) -> None:
         """Let the thread go on with what it was given, for LINGER or CLOSE_SECONDS, then end."""
@@ -380,14 +397,16 @@ class Pipeline:
                 if self._unanswered:
                     self._unanswered.popleft()
                 reply = parts[1].bytes
-                stamps, left = self._departures.popleft()
+                sent = self._departures.popleft()
+                lap = (sent.taken, sent.encoded, sent.handed, time.monotonic())
                 messages.release_done()  # the body that this answers has left
                 with self._changed:
                     self._replies.append(reply)
                     self._acknowledged += 1
+                    self._laps.append(lap)
                     self._underway -= 1
-                    if stamps is not None:
-                        self._answered_last = Exchange(*stamps, left, time.time())
+                    if sent.stamps is not None:
+                        self._answered_last = Exchange(*sent.stamps, sent.left, time.time())
                     self._changed.notify_all()
                 self._on_reply(reply)
         if came and self._pace.resent:
@@ -402,6 +421,7 @@ class Pipeline:
             return self._waiting.popleft()
 
     def _deliver(self, job: _Job) -> None:
+        taken = time.monotonic()
         try:
             body = job.make_body()
         except Exception as error:
@@ -410,7 +430,8 @@ class Pipeline:
                 self._failures.append(error)
                 self._changed.notify_all()
             return
-        self._departures.append((job.stamps, time.time()))
+        encoded = time.monotonic()
+        left = time.time()
         try:
             self._recovered()  # a connection may have come and gone while this was encoded
             if self._held:  # its turn comes after theirs
@@ -418,10 +439,10 @@ class Pipeline:
             else:
                 self._send(job.header, body)
         except BaseException:
-            self._departures.pop()
             with self._changed:
                 self._forget_underway()
             raise
+        self._departures.append(_Departure(job.stamps, left, taken, encoded, time.monotonic()))
         self._unanswered.append((job.header, body))
         with self._changed:
             self._sent += 1

@@ -54,8 +54,8 @@ LIVENESS: dict[int, int] = {
     # anew (milliseconds) finds it within a second or so of its return.
     zmq.CONNECT_TIMEOUT: 2000,
 }
-"""Options of a socket that connects, and is to notice a dead peer. ZMTP's heartbeats are none of them: they
-would cut a frame that takes long on a slow link."""
+"""Options of a socket that connects, and is to notice a dead peer. ZMTP's heartbeats are none
+of them: they would cut a frame that takes long on a slow link."""
 
 LOCKSTEP: dict[int, int] = {**LIVENESS, zmq.REQ_RELAXED: 1}
 """Options of a REQ socket that is to send again. REQ_CORRELATE would add a part."""
@@ -154,9 +154,9 @@ class Connection:
             return None
         self.refusals = 0
         return WireError(
-            f"{' or '.join(self.socket.endpoints)} refuses this frame of {size} bytes: the"
-            f" connection has ended at it {REFUSALS} times in a row and more, with the hub listening"
-            " all along; raise the hub's MAXMSGSIZE if it has one, or send less (jpeg=, a smaller"
+            f"{' or '.join(self.socket.endpoints)} refuses this frame of {size} bytes: its"
+            f" connection has ended more than {REFUSALS} times in a row, with the hub listening all"
+            " along; raise the hub's MAXMSGSIZE if it has one, or send less (jpeg=, a smaller"
             " picture)"
         )
 
@@ -270,6 +270,7 @@ class Lockstep:
         gate: closed when a wait is to end.
 
     ``handed``, ``resent``: how many frames libzmq has taken, and how often one was sent again.
+    ``lap``: when the frame answered last was given, taken by libzmq and answered.
     """
 
     def __init__(self, connection: Connection, timeout: float | None, gate: Gate) -> None:
@@ -277,6 +278,7 @@ class Lockstep:
         self.socket = connection.socket
         self.handed = 0
         self.resent = 0
+        self.lap = (0.0, 0.0, 0.0)
         self._timeout_ms = -1 if timeout is None else max(1, int(timeout * 1000))
         self._gate = gate
         self._first_ms = min(FIRST_LOOK_MS, waiting.SLICE_MS)
@@ -323,6 +325,7 @@ class Lockstep:
             ):
                 self.connection.renew()
             self._send(line, header, body, began)
+            taken = _clock()
             self.handed += 1
             parts = messages.receive(line, self._first_ms)
             if parts is None:
@@ -335,7 +338,8 @@ class Lockstep:
             raise
         finally:
             self._busy = False
-        self._heard = _clock()
+        self._heard = answered = _clock()
+        self.lap = (began, taken, answered)
         return parts
 
     def _send(self, line: Line, header: bytes, body: BytesLike, began: float) -> None:
