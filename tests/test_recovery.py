@@ -79,7 +79,7 @@ def test_a_hub_killed_with_a_frame_in_flight(library: str, port: int) -> None:
                 assert not sent.is_alive()
                 assert time.monotonic() - began < AT_MOST
                 assert sender.send_image(*frame(9)) == b"got 9"
-        assert sender.stats() == (5, 5, 0, 0, 2)
+        assert sender.stats()[:5] == (5, 5, 0, 0, 2)
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -124,7 +124,7 @@ def test_frames_in_flight_are_sent_again_in_order(port: int) -> None:
                 hub.tell()
             assert sender.flush(AT_MOST)
         assert sender.replies() == [b"got %d" % number for number in range(5)]
-        assert sender.stats() == (5, 5, 0, 0, 4)
+        assert sender.stats()[:5] == (5, 5, 0, 0, 4)
 
 
 # --- a network that fails -------------------------------------------------------------
