@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -205,6 +206,60 @@ def test_half_open_connections_to_a_pub_sender_are_ended() -> None:
             with contextlib.suppress(ConnectionResetError):
                 while connection.recv(1000):  # the sender's own greeting
                     pass
+
+
+# --- publishers -----------------------------------------------------------------------
+
+RATE = 50
+"""Frames a second of each honest publisher."""
+
+
+def publish(name: str, sender: ImageSender, ended: threading.Event) -> None:
+    """Send numbered frames at RATE, as a camera does."""
+    began = time.monotonic()
+    number = 0
+    while not ended.wait(max(0.0, began + number / RATE - time.monotonic())):
+        image = PIXELS[number % FRAMES]
+        sender.send_image({"name": name, "number": number, "crc": zlib.crc32(image)}, image)
+        number += 1
+
+
+@both
+@pytest.mark.parametrize("kind", ["flood", "oversize", "vanishing", "noise"])
+def test_honest_publishers_beside(kind: str, latest: bool) -> None:
+    """Of each, nine frames in ten arrive, whole and in order."""
+    options = {"MAXMSGSIZE": 100_000}
+    ended = threading.Event()
+    with contextlib.ExitStack() as stack:
+        stack.callback(ended.set)
+        hostile = stack.enter_context(Peer(PEERS / "hostile_publisher.py", kind))
+        hub = stack.enter_context(
+            ImageHub(
+                f"tcp://127.0.0.1:{hostile.hear()}",
+                REQ_REP=False,
+                timeout=AT_MOST,
+                latest=latest,
+                key="name" if latest else None,
+                options=options,
+            )
+        )
+        for number in range(SENDERS):
+            sender = stack.enter_context(ImageSender(ANY_PORT, REQ_REP=False))
+            hub.connect(sender.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT))
+            thread = threading.Thread(target=publish, args=(f"honest {number}", sender, ended))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(ended.set)
+        numbers: dict[str, list[int]] = {}
+        while len(numbers) < SENDERS or min(map(len, numbers.values())) < FRAMES:
+            message, image = hub.recv_image()
+            assert zlib.crc32(image) == message["crc"]
+            numbers.setdefault(message["name"], []).append(message["number"])
+        for got in numbers.values():
+            assert got == sorted(set(got))
+            assert len(got) >= 0.9 * (got[-1] - got[0] + 1)
+        if kind != "noise":  # of which some may look like a message
+            assert (hub.stats().malformed > 0) == (kind == "flood")
 
 
 # --- parts that libzmq does not let pass --------------------------------------------

@@ -96,7 +96,7 @@ class ImageSender(Endpoint):
     _fiz_before: Exchange | None = None
     _fiz_answered = 0
     _fiz_called = 0.0  # when the call began that sends, by _clock
-    _fiz_laps: deque[Lap]  # with more than one frame in flight: of the calls alone
+    _fiz_laps: deque[Lap]  # PUB/SUB; with more than one frame in flight, of the calls alone
     # The last header of raw pixels, and what it was made of: most streams repeat it for ever.
     _fiz_known: tuple[Any, Any, Any, bytes] = (None, None, None, b"")
     _fiz_refusals: _Refusals
@@ -297,12 +297,13 @@ class ImageSender(Endpoint):
     def stats(self) -> SenderStats:
         """Return what became of the frames that were given, and where their time went."""
         self._check_process()
-        kept = self._fiz_laps.copy()
+        lockstep = self._fiz_lockstep
+        kept = (self._fiz_laps if lockstep is None else lockstep.laps).copy()
         calls = [(lap[0], lap[3]) for lap in kept]
         encodes = self._fiz_encoding.jpeg is not None
         pipeline = self._fiz_pipeline
         if pipeline is None:
-            resent = 0 if self._fiz_lockstep is None else self._fiz_lockstep.resent
+            resent = 0 if lockstep is None else lockstep.resent
             times = times_of(calls, kept, encodes=encodes, answers=self._fiz_reqrep)
             return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0, resent, times)
         times = times_of(
@@ -530,10 +531,9 @@ class ImageSender(Endpoint):
         else:
             handed = lockstep.handed
             try:
-                parts = lockstep.exchange(line, header, body)
+                parts = lockstep.exchange(line, header, body, self._fiz_called)
             finally:
                 self._fiz_sequence += lockstep.handed - handed
-            self._fiz_laps.append((self._fiz_called, *lockstep.lap))
         answer: bytes = parts[0].bytes
         if self._fiz_stamp:
             self._fiz_before = Exchange(

@@ -25,6 +25,7 @@ import zmq
 
 from .. import log
 from ..errors import HubTimeout, StateError, WireError
+from ..sender_stats import laps
 from . import bodies, messages, waiting
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ class Lockstep:
         gate: closed when a wait is to end.
 
     ``handed``, ``resent``: how many frames libzmq has taken, and how often one was sent again.
-    ``lap``: when the frame answered last was given, taken by libzmq and answered.
+    ``laps``: of the frames answered last, when each was given, encoded, taken and answered.
     """
 
     def __init__(self, connection: Connection, timeout: float | None, gate: Gate) -> None:
@@ -278,7 +279,7 @@ class Lockstep:
         self.socket = connection.socket
         self.handed = 0
         self.resent = 0
-        self.lap = (0.0, 0.0, 0.0)
+        self.laps = laps()
         self._timeout_ms = -1 if timeout is None else max(1, int(timeout * 1000))
         self._gate = gate
         self._first_ms = min(FIRST_LOOK_MS, waiting.SLICE_MS)
@@ -296,8 +297,10 @@ class Lockstep:
         self._first_ms = 0  # that wait is not woken
         return self._stop
 
-    def exchange(self, line: Line, header: bytes, body: BytesLike) -> list[Any]:
+    def exchange(self, line: Line, header: bytes, body: BytesLike, called: float) -> list[Any]:
         """Send a frame until it is answered; return the reply's parts.
+
+        ``called``: when the program gave it, by ``time.monotonic``.
 
         When this raises, the frame has arrived once at most, will not be sent later, and
         its body is read no more.
@@ -339,7 +342,7 @@ class Lockstep:
         finally:
             self._busy = False
         self._heard = answered = _clock()
-        self.lap = (began, taken, answered)
+        self.laps.append((called, began, taken, answered))
         return parts
 
     def _send(self, line: Line, header: bytes, body: BytesLike, began: float) -> None:
