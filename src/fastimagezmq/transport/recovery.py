@@ -75,8 +75,8 @@ _PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before a frame is sent again for the first, second, ... time; the last one stays."""
 
 REFUSALS = 4
-"""So many connections in a row, each made anew for the same frame, must a hub that listens all
-along have ended for the frame to count as refused."""
+"""So many connections in a row, each made anew for the same frame, must have ended, with the hub
+listening all along, for the frame to count as refused."""
 
 _REFUSAL_SECONDS = 2.0
 """A part that is too large ends its connection as soon as its length is read, so in one way
