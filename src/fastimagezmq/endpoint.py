@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 import zmq
 
 from . import log
+from .closing import Closing
 from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
 from .transport.addresses import is_local
@@ -19,7 +20,6 @@ from .transport.sockets import CLOSE_SECONDS, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from .transport.guard import Guard
     from .transport.messages import Line, Methods
@@ -62,7 +62,7 @@ def exclusive(method: _Method) -> _Method:
     return cast("_Method", turn)
 
 
-class Endpoint:
+class Endpoint(Closing):
     """A socket, its context, a lock around them, and an end that never hangs.
 
     Programs reach into ``zmq_socket`` and ``zmq_context``, replace them, override the
@@ -296,17 +296,6 @@ class Endpoint:
             context.close_all(besides=self.__dict__.get("zmq_socket"))
         elif context is not None:
             context.destroy(linger=int(CLOSE_SECONDS * 1000))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         # Dropped without close(). At interpreter exit pieces may be gone already.
