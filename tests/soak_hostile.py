@@ -17,9 +17,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import zmq
 
-from fastimagezmq import ImageHub
+from fastimagezmq import ImageHub, ImageSender
 from processes import PEERS, Peer
 
 if TYPE_CHECKING:
@@ -82,6 +83,50 @@ def many_senders(kind: str | None, what: str, seconds: int, *, latest: bool) -> 
         flush=True,
     )
     return not told["hang"] and rates[0] >= LEAST
+
+
+def many_publishers(kind: str, seconds: int, *, latest: bool) -> bool:
+    """Measure what a SUB hub gets of honest publishers beside a hostile one."""
+    count, image = 7, np.zeros(SIZE, np.uint8)
+    ended = threading.Event()
+
+    def publish(sender: ImageSender, name: str) -> None:
+        began, number = time.monotonic(), 0
+        while not ended.wait(max(0.0, began + number / FPS - time.monotonic())):
+            sender.send_image({"name": name, "number": number}, image)
+            number += 1
+
+    numbers: dict[str, list[int]] = {}
+    with contextlib.ExitStack() as stack:
+        hostile = stack.enter_context(Peer(PEERS / "hostile_publisher.py", kind))
+        address = f"tcp://127.0.0.1:{hostile.hear()}"
+        key = "name" if latest else None
+        hub = stack.enter_context(
+            ImageHub(address, REQ_REP=False, timeout=10, latest=latest, key=key)
+        )
+        threads = []
+        for number in range(count):
+            sender = stack.enter_context(ImageSender("tcp://127.0.0.1:*", REQ_REP=False))
+            hub.connect(sender.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT))
+            threads.append(threading.Thread(target=publish, args=(sender, str(number))))
+            threads[-1].start()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            message = hub.recv_image()[0]
+            if message != "hostile":
+                numbers.setdefault(message["name"], []).append(message["number"])
+        ended.set()
+        for thread in threads:
+            thread.join()
+        malformed = hub.stats().malformed
+    rates = sorted(len(got) / (got[-1] - got[0] + 1) for got in numbers.values())
+    print(
+        f"| {'`latest=True`: ' if latest else ''}a SUB hub, {count} honest publishers, {FPS} fps x"
+        f" {SIZE} bytes each, {seconds} s; one more: {kind} | of the slowest {rates[0]:.0%} of its"
+        f" frames arrive; {malformed} malformed messages counted |",
+        flush=True,
+    )
+    return len(rates) == count and rates[0] >= 0.9
 
 
 def half_open_connections() -> bool:
@@ -148,6 +193,11 @@ def main() -> int:
     results += [
         many_senders(kind, what, seconds, latest=True)
         for kind, what in (KINDS | FOR_LATEST).items()
+    ]
+    results += [
+        many_publishers(kind, seconds, latest=latest)
+        for latest in (False, True)
+        for kind in ("flood", "vanishing", "noise")
     ]
     if sys.platform == "linux":
         results += [

@@ -32,8 +32,8 @@ from .errors import (
 )
 from .frame import Frame
 from .image_hub import HubStats
-from .image_sender import SenderStats
 from .imagezmq import ImageHub, ImageSender, SerializingContext, SerializingSocket, np, zmq
+from .sender_stats import SenderStats
 from .subscriber import VideoStreamSubscriber
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import zmq
 import zmq.asyncio
 
+from .closing import AsyncClosing
 from .errors import CodecError, HubTimeout, StateError
 from .image_hub import ImageHub, check_timeout
 from .image_sender import ImageSender
@@ -24,14 +25,13 @@ from .transport import waiting
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
-    from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
     from .frame import Frame
     from .image_hub import HubStats
-    from .image_sender import SenderStats
+    from .sender_stats import SenderStats
     from .transport.newest import NewestSocket
 
 __all__ = ["AsyncImageHub", "AsyncImageSender"]
@@ -39,7 +39,7 @@ __all__ = ["AsyncImageHub", "AsyncImageSender"]
 _T = TypeVar("_T")
 
 
-class AsyncImageHub:
+class AsyncImageHub(AsyncClosing):
     """Receives images and messages, as ImageHub does, while other tasks go on.
 
     A receive that is cancelled loses no frame and gives none twice: what it would have
@@ -198,17 +198,6 @@ class AsyncImageHub:
             if self._arrival is not None:
                 self._arrival.cancel()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     # --- what the above is made of ---------------------------------------------------
 
     def _deadline(self) -> float | None:
@@ -329,7 +318,7 @@ class _Frames:
             self._answer()
 
 
-class AsyncImageSender:
+class AsyncImageSender(AsyncClosing):
     """Sends images and messages, as ImageSender does, while other tasks go on.
 
     Pictures are encoded, sent and answered on a thread of the sender's own. Sends of several
@@ -427,17 +416,6 @@ class AsyncImageSender:
                     if self._stop is not None:
                         self._stop.ask()
                 raise
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.close()
 
 
 def _is_here(future: asyncio.Future[Any]) -> bool:

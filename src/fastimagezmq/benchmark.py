@@ -22,12 +22,13 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zmq
 
 from ._codec import encode_jpeg
+from .closing import Closing
 from .errors import Error
 from .image_hub import ImageHub
 from .image_sender import ImageSender
@@ -35,7 +36,6 @@ from .image_sender import ImageSender
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -174,7 +174,7 @@ class Server:
         self._hub.close()
 
 
-class LocalHub:
+class LocalHub(Closing):
     """A hub in a process of its own, on loopback, until the ``with`` block is left.
 
     Args:
@@ -204,17 +204,6 @@ class LocalHub:
         self._process.join()
         self._process.close()
         self._pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _be_hub(library: str, kind: str, pipe: Connection) -> None:
@@ -366,7 +355,7 @@ def _encode(image: Picture) -> Any:
     return encode_jpeg(image, QUALITY)
 
 
-class _Stream:
+class _Stream(Closing):
     """A sender of one library, for one kind of frames; a context manager."""
 
     def __init__(self, library: str, kind: str, address: str) -> None:
@@ -442,15 +431,8 @@ class _Stream:
             raise BenchError(f"the hub at {self._address} refused a frame: {reason:.200}")
         return reply
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the sender."""
         self._sender.close()
 
 

@@ -59,7 +59,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("numpy", np.__version__)
     yield Finding("pyzmq", f"{zmq.__version__}, libzmq {zmq.zmq_version()}")
     yield Finding("messages", _way())
-    yield Finding("libjpeg-turbo", _codec.libjpeg_turbo_version())
+    yield Finding("libjpeg-turbo", f"built with {_codec.libjpeg_turbo_version()}")
     yield _tried("SIMD", _simd, "run it again; if it still fails, install fastimagezmq anew")
     yield _threads()
     yield _tried("JPEG", _round_trip, "build fastimagezmq anew, with libjpeg-turbo 2.1 or newer")

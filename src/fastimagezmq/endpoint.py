@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 import zmq
 
 from . import log
+from .closing import Closing
 from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
 from .transport.addresses import is_local
@@ -19,12 +20,16 @@ from .transport.sockets import CLOSE_SECONDS, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from .transport.guard import Guard
     from .transport.messages import Line, Methods
 
 __all__ = ["Endpoint", "exclusive"]
+
+_HANDSHAKE_MS = 5000
+"""After so long a connection that has not shaken hands ends, as ``transport.guard`` has it for
+secured ones; an honest peer tries again. libzmq's own limit is 30 seconds, in which more
+descriptors pile up."""
 
 # libzmq lets go of an address some time after its socket is closed.
 _REBIND_SECONDS = 5.0
@@ -57,7 +62,7 @@ def exclusive(method: _Method) -> _Method:
     return cast("_Method", turn)
 
 
-class Endpoint:
+class Endpoint(Closing):
     """A socket, its context, a lock around them, and an end that never hangs.
 
     Programs reach into ``zmq_socket`` and ``zmq_context``, replace them, override the
@@ -110,6 +115,11 @@ class Endpoint:
         if self._fiz_guard is not None:
             self._fiz_guard.protect(socket)  # last: no option is set after it
         return socket
+
+    def _bind_defaults(self) -> dict[int, int]:
+        """Return the options of a socket that binds."""
+        # A guard sees to that itself.
+        return {zmq.HANDSHAKE_IVL: _HANDSHAKE_MS} if self._fiz_guard is None else {}
 
     def _secure(self, security: Any, allow: Any, *, binds: bool) -> None:
         """Take what ``security=`` and ``allow=`` were given, before a socket is opened.
@@ -286,17 +296,6 @@ class Endpoint:
             context.close_all(besides=self.__dict__.get("zmq_socket"))
         elif context is not None:
             context.destroy(linger=int(CLOSE_SECONDS * 1000))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         # Dropped without close(). At interpreter exit pieces may be gone already.

@@ -19,6 +19,7 @@ from .frame import DecodeOptions, Frame
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, messages, waiting
 from .transport.backlog import Bound
+from .transport.recovery import KEEPALIVE, LIVENESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -189,14 +190,13 @@ class ImageHub(Endpoint):
 
         With ``latest`` it is a ROUTER socket, which answers as a REP socket does.
         """
-        # A guard sees to that itself.
-        defaults = {zmq.HANDSHAKE_IVL: _HANDSHAKE_MS} if self._fiz_guard is None else {}
+        defaults = self._bind_defaults() | KEEPALIVE
         self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER, defaults).bind(address)
         self._keep_newest()
 
     def init_pubsub(self, address: str) -> None:
         """Open a SUB socket connected to ``address``. Subclasses may override this."""
-        socket = self._open(zmq.SUB)
+        socket = self._open(zmq.SUB, LIVENESS)
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         if self._fiz_options.keys().isdisjoint((zmq.RCVHWM, "RCVHWM")):
             self._fiz_bound = Bound(socket)
@@ -651,12 +651,6 @@ class _Latest(NamedTuple):
 
 _LATEST_RCVHWM = 2
 """They are taken at once; frames that nobody has taken yet are as old as any."""
-
-
-_HANDSHAKE_MS = 5000
-"""After so long a connection that has not shaken hands ends, as ``transport.guard`` has it for
-secured ones; an honest sender tries again. libzmq's own limit is 30 seconds, in which more
-descriptors pile up."""
 
 
 # A socket on which these are overridden is the program's own: it does the framing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import zmq
@@ -16,35 +16,23 @@ from .clocks import Exchange
 from .encoding import Encoding
 from .endpoint import Endpoint, exclusive
 from .errors import StateError
+from .sender_stats import SenderStats, laps, times_of
 from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, bodies, messages, recovery, waiting
 from .transport.backlog import PUB_SNDBUF, Bound
 from .transport.pipeline import WHEN_FULL, Pipeline
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
     from .security import Addresses, SecurityLike
+    from .sender_stats import Lap
 
-__all__ = ["ImageSender", "SenderStats"]
-
-
-class SenderStats(NamedTuple):
-    """What became of the frames that a sender was given."""
-
-    sent: int
-    """Frames handed to ZeroMQ."""
-    acknowledged: int
-    """Frames that the hub has answered (REQ/REP)."""
-    dropped: int
-    """Frames that found no room, with ``in_flight`` above 1, or were not sent when it closed."""
-    waiting: int
-    """Frames given and not yet answered, with ``in_flight`` above 1."""
-    resent: int = 0
-    """How often a frame was sent again, since its connection was lost before the reply."""
+__all__ = ["ImageSender"]
 
 
 class ImageSender(Endpoint):
@@ -107,6 +95,8 @@ class ImageSender(Endpoint):
     _fiz_stamped_at = _fiz_left = 0.0
     _fiz_before: Exchange | None = None
     _fiz_answered = 0
+    _fiz_called = 0.0  # when the call began that sends, by _clock
+    _fiz_laps: deque[Lap]  # PUB/SUB; with more than one frame in flight, of the calls alone
     # The last header of raw pixels, and what it was made of: most streams repeat it for ever.
     _fiz_known: tuple[Any, Any, Any, bytes] = (None, None, None, b"")
     _fiz_refusals: _Refusals
@@ -123,6 +113,7 @@ class ImageSender(Endpoint):
     def _prepare(self) -> None:
         super()._prepare()
         self._fiz_refusals = _Refusals()
+        self._fiz_laps = laps()
         # By identity: a program's subclass may have an equality of its own, and no hash.
         key = id(self)
         _alive[key] = weakref.ref(self, lambda _: _alive.pop(key, None))
@@ -208,7 +199,7 @@ class ImageSender(Endpoint):
     def init_pubsub(self, address: str) -> None:
         """Open a PUB socket bound to ``address``. Subclasses may override this."""
         self._fiz_reqrep = False
-        socket = self._open(zmq.PUB)
+        socket = self._open(zmq.PUB, self._bind_defaults())
         if self._fiz_options.keys().isdisjoint((zmq.SNDHWM, "SNDHWM")):
             self._fiz_bound = Bound(socket)
         socket.bind(address)
@@ -304,12 +295,21 @@ class ImageSender(Endpoint):
         return True if self._fiz_pipeline is None else self._fiz_pipeline.flush(timeout)
 
     def stats(self) -> SenderStats:
-        """Return what became of the frames that were given."""
+        """Return what became of the frames that were given, and where their time went."""
         self._check_process()
-        if self._fiz_pipeline is None:
-            resent = 0 if self._fiz_lockstep is None else self._fiz_lockstep.resent
-            return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0, resent)
-        return SenderStats(*self._fiz_pipeline.counts())
+        lockstep = self._fiz_lockstep
+        kept = (self._fiz_laps if lockstep is None else lockstep.laps).copy()
+        calls = [(lap[0], lap[3]) for lap in kept]
+        encodes = self._fiz_encoding.jpeg is not None
+        pipeline = self._fiz_pipeline
+        if pipeline is None:
+            resent = 0 if lockstep is None else lockstep.resent
+            times = times_of(calls, kept, encodes=encodes, answers=self._fiz_reqrep)
+            return SenderStats(self._fiz_sequence, self._fiz_answered, 0, 0, resent, times)
+        times = times_of(
+            calls, pipeline.laps(), encodes=encodes, answers=True, window=self._fiz_window
+        )
+        return SenderStats(*pipeline.counts(), times)
 
     def lease(self, shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """Return an array from the pool to write a frame into, which is sent without a copy.
@@ -361,6 +361,7 @@ class ImageSender(Endpoint):
         try:
             if not gate.enter():
                 self._refuse()
+            self._fiz_called = _clock()
             socket = self.zmq_socket
             line = self._line(socket, _METHODS)
             if line is not None:
@@ -374,6 +375,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _publish_image(self, msg: Any, image: Any) -> None:
+        self._fiz_called = _clock()
         self._cut_off_revoked()
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
@@ -385,6 +387,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _enqueue_image(self, msg: Any, image: Any) -> None:
+        called = _clock()
         encoding = self._fiz_encoding
         image = encoding.checked(image)
         header = encoding.header(msg, image, *self._stamps())
@@ -403,9 +406,11 @@ class ImageSender(Endpoint):
         else:
             body = bodies.of_array(image)
             pipeline.put(header, lambda: body, stamps)
+        self._called(called)
 
     @exclusive
     def _enqueue_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
+        called = _clock()
         header = wire.blob_header(msg, None, *self._stamps())
         stamps = self._stamps_in_hand()
         bodies.checked_blob(jpg_buffer)
@@ -416,6 +421,11 @@ class ImageSender(Endpoint):
             return
         body = bodies.kept_blob(jpg_buffer) if self._fiz_copy else bodies.of_blob(jpg_buffer)
         pipeline.put(header, lambda: body, stamps)
+        self._called(called)
+
+    def _called(self, called: float) -> None:
+        returned = _clock()
+        self._fiz_laps.append((called, returned, returned, returned))
 
     def _stamps_in_hand(self) -> tuple[int, float] | None:
         return (self._fiz_sequence, self._fiz_stamped_at) if self._fiz_stamp else None
@@ -448,6 +458,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _exchange_jpg(self, msg: Any, jpg_buffer: Buffer) -> bytes:
+        self._fiz_called = _clock()
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
         if line is None:
@@ -458,6 +469,7 @@ class ImageSender(Endpoint):
 
     @exclusive
     def _publish_jpg(self, msg: Any, jpg_buffer: Buffer) -> None:
+        self._fiz_called = _clock()
         self._cut_off_revoked()
         socket = self.zmq_socket
         line = self._line(socket, _METHODS)
@@ -475,10 +487,13 @@ class ImageSender(Endpoint):
 
     def _send_bounded(self, line: messages.Line, header: bytes, body: wire.BytesLike) -> None:
         """Send, and see to it that not too much waits for a slow hub."""
+        encoded = _clock()
         bound = self._fiz_bound
         if bound is not None and bound.socket is self.zmq_socket:
             bound.fit(memoryview(body).nbytes)
         self._send(line, header, body)
+        handed = _clock()
+        self._fiz_laps.append((self._fiz_called, encoded, handed, handed))
 
     def _packed(self, msg: Any, image: Any, *, unchanging: bool) -> tuple[bytes, wire.BytesLike]:
         encoding = self._fiz_encoding
@@ -516,7 +531,7 @@ class ImageSender(Endpoint):
         else:
             handed = lockstep.handed
             try:
-                parts = lockstep.exchange(line, header, body)
+                parts = lockstep.exchange(line, header, body, self._fiz_called)
             finally:
                 self._fiz_sequence += lockstep.handed - handed
         answer: bytes = parts[0].bytes
@@ -601,6 +616,7 @@ class _Refusals:
 _METHODS = messages.Methods(SerializingSocket, "send_array", "send_jpg", "send", "recv")
 
 _DONTWAIT = int(zmq.DONTWAIT)
+_clock = time.monotonic
 
 
 _alive: dict[int, weakref.ref[ImageSender]] = {}

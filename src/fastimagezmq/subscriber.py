@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import zmq
 
+from .closing import Closing
 from .errors import StateError
 from .image_hub import ImageHub
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 __all__ = ["VideoStreamSubscriber"]
 
 
-class VideoStreamSubscriber:
+class VideoStreamSubscriber(Closing):
     """Gives the newest frame of a PUB sender whenever it is asked for one.
 
     Args:
@@ -80,14 +78,3 @@ class VideoStreamSubscriber:
 
     def _closed(self) -> StateError:
         return StateError(zmq.ENOTSOCK, f"this {type(self).__name__} is closed")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,7 +9,9 @@ collects the replies. Everything that it shares with the program's threads is gu
 condition, which is notified whenever a frame is acknowledged, dropped or failed.
 
 When the connection is lost, the frames that were sent and not answered are sent again, in
-their order and before any other.
+their order and before any other. Once several connections have ended like that, one at a time:
+if the hub refuses one of them, which ends the connection of those before it too, they are
+answered, and it is known.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import zmq
 from .. import log
 from ..clocks import Exchange
 from ..errors import HubTimeout
+from ..sender_stats import laps
 from . import bodies, messages, waiting
 from .recovery import Pace
 from .sockets import CLOSE_SECONDS
@@ -32,6 +35,7 @@ from .sockets import CLOSE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..sender_stats import Lap
     from ..wire import BytesLike
     from .recovery import Connection
     from .sockets import SerializingSocket
@@ -42,6 +46,9 @@ WHEN_FULL = ("block", "drop_oldest", "drop_newest")
 
 REPLIES_KEPT = 1000
 """Of replies that nobody asks for only the newest are kept, so many."""
+
+_SINGLY = 2
+"""When frames are sent again for the second time without a reply, they are sent one at a time."""
 
 _DONTWAIT = int(zmq.DONTWAIT)
 
@@ -61,6 +68,14 @@ class _Job(NamedTuple):
     make_body: Callable[[], BytesLike]
     stamps: tuple[int, float] | None
     """Sequence number and time in the header, if it is stamped."""
+
+
+class _Departure(NamedTuple):
+    stamps: tuple[int, float] | None
+    left: float
+    taken: float
+    encoded: float
+    handed: float
 
 
 class Pipeline:
@@ -111,12 +126,15 @@ class Pipeline:
         self._answered_last: Exchange | None = None
         self._sent = self._acknowledged = self._dropped = self._resent = 0
         self._resting = False  # the thread must be woken to see a change
-        # The thread's own: stamps of the frames that are sent and not answered, and when each left.
-        self._departures: deque[tuple[tuple[int, float] | None, float]] = deque()
+        self._laps = laps()
+        # The thread's own, of the frames that are sent and not answered: stamps, when each left,
+        # and by the monotonic clock when it was taken, encoded and handed over.
+        self._departures: deque[_Departure] = deque()
         self._deadline: float | None = None  # monotonic; set when it is to end
         self._ended = False
         # The thread's alone: what was sent and not answered, in order.
         self._unanswered: deque[tuple[bytes, BytesLike]] = deque()
+        self._held = 0  # of these, the last so many are not sent again yet
         self._lost = False
         self._pace = Pace()
         # Here, since `import fastimagezmq` would pay for it.
@@ -213,6 +231,11 @@ class Pipeline:
             left = len(self._waiting) + self._underway
             return Counts(self._sent, self._acknowledged, self._dropped, left, self._resent)
 
+    def laps(self) -> list[Lap]:
+        """Return when the last answered frames were taken, encoded, handed over, and answered."""
+        with self._changed:
+            return list(self._laps)
+
     def end(self) -> None:
         """Let the thread go on with what it was given, for LINGER or CLOSE_SECONDS, then end."""
         with self._changed:
@@ -299,6 +322,9 @@ class Pipeline:
             came = self._collect() or came  # what came before the connection's end counts
             if connection is None or self._is_late():
                 return came
+            if self._held and not self._lost and self._held == len(self._unanswered):
+                self._send_again(1)
+            self._give_up_refused(connection)
             wait_ms = self._pace.wait_ms() if self._lost else 0
             if wait_ms:
                 time.sleep(min(wait_ms, 50) / 1000)
@@ -310,12 +336,35 @@ class Pipeline:
                     return came
                 connection.renew()
             self._lost = False
+            self._held = len(self._unanswered)
             if self._unanswered:
                 self._pace.count()
-            for header, body in tuple(self._unanswered):
-                self._send(header, body)
-                with self._changed:
-                    self._resent += 1
+                self._send_again(1 if self._pace.resent >= _SINGLY else self._held)
+
+    def _send_again(self, count: int) -> None:
+        """Send the first frames again of those that are held back."""
+        start = len(self._unanswered) - self._held
+        for header, body in tuple(self._unanswered)[start : start + count]:
+            self._send(header, body)
+            self._held -= 1
+            with self._changed:
+                self._resent += 1
+
+    def _give_up_refused(self, connection: Connection) -> None:
+        """Drop the frame that is alone under way if the hub refuses it."""
+        if self._pace.resent < _SINGLY:  # it may be any of them
+            connection.refusals = 0
+            return
+        refused = connection.refused(memoryview(self._unanswered[0][1]).nbytes)
+        if refused is None:
+            return
+        self._unanswered.popleft()
+        self._departures.popleft()
+        self._pace = Pace()
+        with self._changed:
+            self._forget_underway()
+            self._failures.append(refused)
+            self._changed.notify_all()
 
     def _finish(self) -> None:
         with self._changed:
@@ -348,14 +397,16 @@ class Pipeline:
                 if self._unanswered:
                     self._unanswered.popleft()
                 reply = parts[1].bytes
-                stamps, left = self._departures.popleft()
+                sent = self._departures.popleft()
+                lap = (sent.taken, sent.encoded, sent.handed, time.monotonic())
                 messages.release_done()  # the body that this answers has left
                 with self._changed:
                     self._replies.append(reply)
                     self._acknowledged += 1
+                    self._laps.append(lap)
                     self._underway -= 1
-                    if stamps is not None:
-                        self._answered_last = Exchange(*stamps, left, time.time())
+                    if sent.stamps is not None:
+                        self._answered_last = Exchange(*sent.stamps, sent.left, time.time())
                     self._changed.notify_all()
                 self._on_reply(reply)
         if came and self._pace.resent:
@@ -364,12 +415,13 @@ class Pipeline:
 
     def _next_job(self) -> _Job | None:
         with self._changed:
-            if not self._waiting or self._underway >= self._window or self._is_late():
+            if self._held or not self._waiting or self._underway >= self._window or self._is_late():
                 return None
             self._underway += 1
             return self._waiting.popleft()
 
     def _deliver(self, job: _Job) -> None:
+        taken = time.monotonic()
         try:
             body = job.make_body()
         except Exception as error:
@@ -378,15 +430,19 @@ class Pipeline:
                 self._failures.append(error)
                 self._changed.notify_all()
             return
-        self._departures.append((job.stamps, time.time()))
+        encoded = time.monotonic()
+        left = time.time()
         try:
             self._recovered()  # a connection may have come and gone while this was encoded
-            self._send(job.header, body)
+            if self._held:  # its turn comes after theirs
+                self._held += 1
+            else:
+                self._send(job.header, body)
         except BaseException:
-            self._departures.pop()
             with self._changed:
                 self._forget_underway()
             raise
+        self._departures.append(_Departure(job.stamps, left, taken, encoded, time.monotonic()))
         self._unanswered.append((job.header, body))
         with self._changed:
             self._sent += 1

@@ -8,6 +8,9 @@ is still queued, and the frame is sent once more; it leaves when the hub is back
 alone is no reason: a slow hub is not a dead one.
 
 The monitor is looked at once a wait is long, and before a frame that follows a pause.
+
+A frame that ends each connection it is put on, while the hub listens all along, is given up:
+the hub's libzmq refuses it (MAXMSGSIZE), and would do so for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import zmq
 
 from .. import log
-from ..errors import HubTimeout, StateError
+from ..errors import HubTimeout, StateError, WireError
+from ..sender_stats import laps
 from . import bodies, messages, waiting
 
 if TYPE_CHECKING:
@@ -31,10 +35,10 @@ if TYPE_CHECKING:
     from .messages import Gate, Line
     from .sockets import SerializingSocket
 
-__all__ = ["LIVENESS", "LOCKSTEP", "Connection", "Lockstep", "Stop"]
+__all__ = ["KEEPALIVE", "LIVENESS", "LOCKSTEP", "Connection", "Lockstep", "Stop"]
 
-LIVENESS: dict[int, int] = {
-    # A hub whose cable is pulled says nothing more. What nobody acknowledges for so long
+KEEPALIVE: dict[int, int] = {
+    # Who is cut off says nothing more. What nobody acknowledges for so long
     # (milliseconds) ends the connection; bytes that trickle through do not.
     zmq.TCP_MAXRT: 20_000,
     # While there is nothing to acknowledge, TCP itself asks (seconds; 10 + 3 x 5).
@@ -42,12 +46,17 @@ LIVENESS: dict[int, int] = {
     zmq.TCP_KEEPALIVE_IDLE: 10,
     zmq.TCP_KEEPALIVE_INTVL: 5,
     zmq.TCP_KEEPALIVE_CNT: 3,
+}
+"""Options of a socket that is to notice when a peer's machine has gone."""
+
+LIVENESS: dict[int, int] = {
+    **KEEPALIVE,
     # The kernel asks an absent machine ever less often, up to once a minute. Beginning
     # anew (milliseconds) finds it within a second or so of its return.
     zmq.CONNECT_TIMEOUT: 2000,
 }
-"""Options of a socket that is to notice a dead hub. ZMTP's heartbeats are none of them: they
-would cut a frame that takes long on a slow link."""
+"""Options of a socket that connects, and is to notice a dead peer. ZMTP's heartbeats are none
+of them: they would cut a frame that takes long on a slow link."""
 
 LOCKSTEP: dict[int, int] = {**LIVENESS, zmq.REQ_RELAXED: 1}
 """Options of a REQ socket that is to send again. REQ_CORRELATE would add a part."""
@@ -65,7 +74,15 @@ _QUIET_SECONDS = 0.05
 _PAUSES = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before a frame is sent again for the first, second, ... time; the last one stays."""
 
-_CUTS_TO_WARN = 3
+REFUSALS = 4
+"""So many connections in a row, each made anew for the same frame, must have ended, with the hub
+listening all along, for the frame to count as refused."""
+
+_REFUSAL_SECONDS = 2.0
+"""A part that is too large ends its connection as soon as its length is read, so in one way
+there and back from the handshake. What ends later was not refused."""
+
+_CUTS_TO_WARN = 6
 """So often has a connection ended with the same frame in flight when a warning says so."""
 
 _RELEASE_SECONDS = 0.9
@@ -77,6 +94,7 @@ _COPY_BELOW = bodies.COPY_BELOW
 _DONTWAIT = int(zmq.DONTWAIT)
 _HANDSHAKE = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _END = int(zmq.EVENT_DISCONNECTED)
+_NOBODY_LISTENS = int(zmq.EVENT_CLOSED)  # of an attempt to connect
 
 
 class Connection:
@@ -93,13 +111,17 @@ class Connection:
     def __init__(self, socket: SerializingSocket, addresses: Sequence[str]) -> None:
         self.socket = socket
         self.addresses = tuple(addresses)
-        self.events = socket.watch(_HANDSHAKE | _END)
+        self.events = socket.watch(_HANDSHAKE | _END | _NOBODY_LISTENS)
         """What to poll for the monitor's sake."""
         self.stale = False
         """Renewing it was interrupted: it is to be renewed before it is used."""
+        self.refusals = 0
+        """How many connections in a row have ended as they do on what the hub refuses, since
+        this was set to 0 or the hub was away."""
         self._targets: tuple[str, ...] = ()
         self._up = False
         self._down_since = time.monotonic()
+        self._up_since = 0.0
         for address in self.addresses[1:]:  # a slip in one is told now, not when it is needed
             socket.connect(address)
             socket.disconnect(address)
@@ -116,11 +138,28 @@ class Connection:
             kind = int.from_bytes(event[:2], sys.byteorder)
             if kind == _HANDSHAKE:
                 self._up = True
+                self._up_since = time.monotonic()
             elif kind == _END:
+                is_quick = self._up and time.monotonic() - self._up_since < _REFUSAL_SECONDS
+                self.refusals = self.refusals + 1 if is_quick else 0
                 lost = lost or self._up
                 self._up = False
                 self._down_since = time.monotonic()
+            else:
+                self.refusals = 0
         return lost
+
+    def refused(self, size: int) -> WireError | None:
+        """Give what to raise of a frame of so many bytes, if the hub evidently refuses it."""
+        if self.refusals < REFUSALS:
+            return None
+        self.refusals = 0
+        return WireError(
+            f"{' or '.join(self.socket.endpoints)} refuses this frame of {size} bytes: its"
+            f" connection has ended more than {REFUSALS} times in a row, with the hub listening all"
+            " along; raise the hub's MAXMSGSIZE if it has one, or send less (jpeg=, a smaller"
+            " picture)"
+        )
 
     def renew(self) -> None:
         """Disconnect and connect again: what is queued either way is dropped."""
@@ -232,6 +271,7 @@ class Lockstep:
         gate: closed when a wait is to end.
 
     ``handed``, ``resent``: how many frames libzmq has taken, and how often one was sent again.
+    ``laps``: of the frames answered last, when each was given, encoded, taken and answered.
     """
 
     def __init__(self, connection: Connection, timeout: float | None, gate: Gate) -> None:
@@ -239,6 +279,7 @@ class Lockstep:
         self.socket = connection.socket
         self.handed = 0
         self.resent = 0
+        self.laps = laps()
         self._timeout_ms = -1 if timeout is None else max(1, int(timeout * 1000))
         self._gate = gate
         self._first_ms = min(FIRST_LOOK_MS, waiting.SLICE_MS)
@@ -256,8 +297,10 @@ class Lockstep:
         self._first_ms = 0  # that wait is not woken
         return self._stop
 
-    def exchange(self, line: Line, header: bytes, body: BytesLike) -> list[Any]:
+    def exchange(self, line: Line, header: bytes, body: BytesLike, called: float) -> list[Any]:
         """Send a frame until it is answered; return the reply's parts.
+
+        ``called``: when the program gave it, by ``time.monotonic``.
 
         When this raises, the frame has arrived once at most, will not be sent later, and
         its body is read no more.
@@ -266,6 +309,7 @@ class Lockstep:
             HubTimeout: no reply within ``timeout`` or RCVTIMEO, or nobody took the frame
                 within SNDTIMEO.
             StateError: this call interrupts another one.
+            WireError: the hub refuses the frame.
             zmq.ContextTerminated: closed meanwhile, or stopped.
         """
         if self._busy:
@@ -284,6 +328,7 @@ class Lockstep:
             ):
                 self.connection.renew()
             self._send(line, header, body, began)
+            taken = _clock()
             self.handed += 1
             parts = messages.receive(line, self._first_ms)
             if parts is None:
@@ -296,7 +341,8 @@ class Lockstep:
             raise
         finally:
             self._busy = False
-        self._heard = _clock()
+        self._heard = answered = _clock()
+        self.laps.append((called, began, taken, answered))
         return parts
 
     def _send(self, line: Line, header: bytes, body: BytesLike, began: float) -> None:
@@ -331,10 +377,15 @@ class Lockstep:
             poller.register(self._stop, zmq.POLLIN)
         pace = Pace()
         lost = False
+        connection.refusals = 0
         while True:
             lost = connection.lost() or lost
             with contextlib.suppress(zmq.Again):  # first: a reply may have come before the end
                 return messages.receive(line, flags=_DONTWAIT) or []
+            if not pace.resent:  # what ended was made before the frame, or beside it
+                connection.refusals = 0
+            elif (refused := connection.refused(memoryview(body).nbytes)) is not None:
+                raise refused
             slice_ms = patience.next_slice_ms(self._limit_ms())
             wait_ms = pace.wait_ms() if lost else 0
             moved = connection.fail_over()
@@ -355,8 +406,7 @@ class Lockstep:
             self._warned = now
             log.warning(
                 "fastimagezmq: the connection to %s has ended %d times with the same frame of %d"
-                " bytes under way, which is sent again: does the hub's program end at it, or does"
-                " something limit the size of a message (MAXMSGSIZE)?",
+                " bytes under way, which is sent again: does the hub's program end at it?",
                 " or ".join(self.socket.endpoints),
                 _CUTS_TO_WARN,
                 size,
