@@ -66,7 +66,7 @@ lint: ## check style, types and shell scripts
 	$(bin)/ruff format --check .
 	$(bin)/mypy --strict
 	$(bin)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
-	  fastimagezmq._codec fastimagezmq._libzmq
+	  fastimagezmq._codec fastimagezmq._libzmq fastimagezmq._gate
 	PATH="$(CURDIR)/$(bin):$$PATH" cython-lint src
 	$(bin)/shellcheck --exclude=SC2054 scripts/*.sh .ci/run
 

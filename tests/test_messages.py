@@ -16,6 +16,7 @@ import zmq
 from zmq.backend import Socket as BackendSocket
 
 from fastimagezmq import ImageHub, ImageSender, _codec, _libzmq
+from fastimagezmq._gate import Gate
 from fastimagezmq.transport import SerializingContext, SerializingSocket, messages
 from fastimagezmq.transport.sockets import line_of
 from processes import PEERS, Peer, beside
@@ -586,7 +587,7 @@ def test_handlers_that_raise_leave_no_half_message_by_reqrep() -> None:
 
 
 def test_who_waits_at_a_gate_gets_in_before_who_leaves_it_comes_back() -> None:
-    gate = messages.Gate()
+    gate = Gate()
     over = threading.Event()
 
     def come_and_go() -> None:

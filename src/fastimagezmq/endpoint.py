@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 import zmq
 
 from . import log
+from ._gate import Gate
 from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
 from .transport.addresses import is_local
-from .transport.messages import Gate, Port
+from .transport.messages import Port
 from .transport.sockets import CLOSE_SECONDS, line_of
 
 if TYPE_CHECKING:

@@ -17,14 +17,13 @@ import zmq
 from zmq.backend import Socket as _BackendSocket
 
 from .. import _libzmq
-from .._libzmq import Gate, Methods, Port
+from .._libzmq import Methods, Port
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
     "ALL",
-    "Gate",
     "Line",
     "Methods",
     "Part",
