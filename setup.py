@@ -194,7 +194,7 @@ def _extension(name: str, sources: set[str], **flags: list[str]) -> Extension:
 
 # Three, since nothing is shared between them: one knows pictures and no sockets, one sockets and no
 # pictures, and one neither.
-MESSAGES = {"drain.c", "header.c", "libzmq.c", "messages.c", "newest.c", "spin.c"}
+MESSAGES = {"drain.c", "header.c", "libzmq.c", "messages.c", "newest.c", "request.c", "spin.c"}
 COMMON = {"cpus.c", "fork.c", "status.c"}  # a copy of their own each: they keep no state in common
 CODEC = _extension("_codec", {file.name for file in NATIVE.glob("*.c")} - MESSAGES)
 LIBZMQ = _extension(

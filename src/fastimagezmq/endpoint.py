@@ -104,13 +104,15 @@ class Endpoint:
     def _open_socket(
         self, socket_type: int, defaults: Mapping[int, int] = MappingProxyType({})
     ) -> SerializingSocket:
-        socket = cast("SerializingSocket", self.zmq_context.socket(socket_type))
-        self.zmq_socket = socket
+        self.zmq_socket = socket = self._new_socket(socket_type)
         for option, value in (*defaults.items(), *self._fiz_options.items()):
             _set_option(socket, option, value)
         if self._fiz_guard is not None:
             self._fiz_guard.protect(socket)  # last: no option is set after it
         return socket
+
+    def _new_socket(self, socket_type: int) -> SerializingSocket:
+        return cast("SerializingSocket", self.zmq_context.socket(socket_type))
 
     def _secure(self, security: Any, allow: Any, *, binds: bool) -> None:
         """Take what ``security=`` and ``allow=`` were given, before a socket is opened.
