@@ -31,7 +31,7 @@ test: ## run the tests
 	@$(bin)/python -m pytest $(ARGS)
 
 through_pyzmq := $(addprefix tests/test_,stream.py robustness.py recovery.py interop.py dropin.py \
-  waiting.py waiting_hub.py clocks.py mistakes.py security.py hostile.py)
+  waiting.py waiting_hub.py clocks.py mistakes.py security.py hostile.py reply.py)
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test
@@ -66,7 +66,7 @@ lint: ## check style, types and shell scripts
 	$(bin)/ruff format --check .
 	$(bin)/mypy --strict
 	$(bin)/python -m mypy.stubtest --mypy-config-file pyproject.toml \
-	  fastimagezmq._codec fastimagezmq._libzmq
+	  fastimagezmq._codec fastimagezmq._libzmq fastimagezmq._gate
 	PATH="$(CURDIR)/$(bin):$$PATH" cython-lint src
 	$(bin)/shellcheck --exclude=SC2054 scripts/*.sh .ci/run
 

@@ -1,4 +1,4 @@
-"""Builds the two extensions; all else stands in pyproject.toml.
+"""Builds the extensions; all else stands in pyproject.toml.
 
 ``LIBJPEG_TURBO_PREFIX`` names a libjpeg-turbo (``include/``, ``lib/`` or
 ``lib64/``) to be used instead of the system's; its static library is preferred.
@@ -192,8 +192,9 @@ def _extension(name: str, sources: set[str], **flags: list[str]) -> Extension:
     )
 
 
-# Two, since nothing is shared between them: one knows no sockets, the other no pictures.
-MESSAGES = {"drain.c", "header.c", "libzmq.c", "messages.c", "newest.c", "spin.c"}
+# Three, since nothing is shared between them: one knows pictures and no sockets, one sockets and no
+# pictures, and one neither.
+MESSAGES = {"drain.c", "header.c", "libzmq.c", "messages.c", "newest.c", "request.c", "spin.c"}
 COMMON = {"cpus.c", "fork.c", "status.c"}  # a copy of their own each: they keep no state in common
 CODEC = _extension("_codec", {file.name for file in NATIVE.glob("*.c")} - MESSAGES)
 LIBZMQ = _extension(
@@ -202,8 +203,9 @@ LIBZMQ = _extension(
     # dlopen has a library of its own before glibc 2.34.
     libraries=["dl"] if sys.platform == "linux" else [],
 )
+GATE = _extension("_gate", set())
 setup(
-    ext_modules=[CODEC, LIBZMQ],
+    ext_modules=[CODEC, LIBZMQ, GATE],
     cmdclass={"build_ext": _BuildExt},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited_api else {},
 )

@@ -38,10 +38,12 @@ native=$(
 extras=$({ echo "$identity"; cat pyproject.toml; } | cksum)
 
 has_venv() { remembered venv "$identity" && [[ -x $venv ]]; }
-# both extensions
 is_built() {
-  remembered built "$native" && compgen -G 'src/fastimagezmq/_codec*.so' >/dev/null &&
-    compgen -G 'src/fastimagezmq/_libzmq*.so' >/dev/null
+  local name
+  remembered built "$native" || return 1
+  for name in _codec _libzmq _gate; do
+    compgen -G "src/fastimagezmq/$name*.so" >/dev/null || return 1
+  done
 }
 
 if has_venv && remembered "$what" "$extras" && is_built; then
@@ -69,7 +71,7 @@ fi
 if ! is_built; then
   say "building the C part, which takes a minute or two on a small computer"
   # setuptools would keep an extension that is newer than its sources, whatever else has changed.
-  rm -f src/fastimagezmq/_codec*.so src/fastimagezmq/_libzmq*.so
+  rm -f src/fastimagezmq/_{codec,libzmq,gate}*.so
 fi
 
 if ! remembered "$what" "$extras"; then

@@ -37,7 +37,7 @@ fi
 
 # Another libjpeg may be in the same process (OpenCV's, Pillow's), and each extension has a copy of
 # some of our own C: none of it must show.
-for name in _codec _libzmq; do
+for name in _codec _libzmq _gate; do
   extension=$(echo site/fastimagezmq/$name*.so)
   [[ -e $extension ]] || die "no extension module $name in $wheel"
   if [[ $(uname -s) == Darwin ]]; then
@@ -48,7 +48,7 @@ for name in _codec _libzmq; do
   [[ $exported == "PyInit_$name" ]] || die "exports more than PyInit_$name: ${exported//$'\n'/ }"
 done
 
-for part in fastimagezmq/py.typed fastimagezmq/_codec.pyi fastimagezmq/_libzmq.pyi LICENSE IJG.txt BSD-3-Clause.txt Zlib.txt; do
+for part in fastimagezmq/py.typed fastimagezmq/_codec.pyi fastimagezmq/_libzmq.pyi fastimagezmq/_gate.pyi LICENSE IJG.txt BSD-3-Clause.txt Zlib.txt; do
   find site -path "*/$part" | grep -q . || die "$part is not in the wheel"
 done
 

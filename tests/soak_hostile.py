@@ -38,9 +38,6 @@ KINDS = {
     "vanishing": "; one more vanishes within messages, again and again",
     "half_open": "; one more keeps 200 connections half open",
     "noise": "; one more connects and says random bytes",
-}
-# These cost a plain hub's senders replies: tests/test_hostile.py.
-FOR_LATEST = {
     "undelimited": "; one more floods, also with messages without delimiter",
     "babble": "; one more says random bytes also after a handshake",
 }
@@ -190,10 +187,7 @@ def main() -> int:
     """Print the table's rows; 1 if something went wrong."""
     (seconds,) = [int(argument) for argument in sys.argv[1:]] or (10,)
     results = [many_senders(kind, what, seconds, latest=False) for kind, what in KINDS.items()]
-    results += [
-        many_senders(kind, what, seconds, latest=True)
-        for kind, what in (KINDS | FOR_LATEST).items()
-    ]
+    results += [many_senders(kind, what, seconds, latest=True) for kind, what in KINDS.items()]
     results += [
         many_publishers(kind, seconds, latest=latest)
         for latest in (False, True)

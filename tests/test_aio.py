@@ -263,6 +263,39 @@ def test_waiting(address: str, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> 
     assert "refused" in caplog.text
 
 
+def test_a_frame_that_waits_for_a_reply_is_no_news(address: str) -> None:
+    """Other tasks have the processor meanwhile, and the reply ends the wait at once."""
+
+    async def main() -> None:
+        async with AsyncImageHub(address, timeout=10) as hub:
+            looks = 0
+            poll = hub._hub.poll
+
+            def counted(timeout: float | None) -> bool:
+                nonlocal looks
+                looks += 1
+                return poll(timeout)
+
+            hub._hub.poll = counted  # type: ignore[method-assign]
+            with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+                dealer.connect(address)
+                for _ in range(2):
+                    dealer.send_multipart([b"", b'{"msg": "camera"}', b"jpeg"])
+                await hub.recv_jpg()
+                assert await hub.poll(0.3) is False
+                assert looks < 10
+                task = asyncio.ensure_future(hub.poll(60))
+                await asyncio.sleep(0.05)
+                assert not task.done()
+                began = time.monotonic()
+                await hub.send_reply()
+                assert await task is True
+                assert time.monotonic() - began < waiting.SLICE_MS / 1000 / 2
+                await hub.recv_jpg()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("reqrep", [True, False])
 def test_the_newest_frames(reqrep: bool, address: str) -> None:
     async def both() -> None:

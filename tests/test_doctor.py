@@ -230,7 +230,7 @@ def test_each_step_to_a_hub_is_told() -> None:
         assert rest == [
             f"port           {port} is open",
             "ZeroMQ         shakes hands",
-            "hub            its socket is REP",
+            "hub            its socket is ROUTER",
             "all is well",
         ]
         assert done.returncode == 0

@@ -31,7 +31,9 @@ cdef extern from "native/status.h" nogil:
 
 cdef extern from "native/libzmq.h" nogil:
     enum:
+        FIZ_ZMQ_DONTWAIT
         FIZ_ZMQ_TYPE
+        FIZ_ZMQ_RCVTIMEO
 
     ctypedef struct fiz_zmq_msg:
         pass
@@ -77,6 +79,33 @@ cdef extern from "native/messages.h" nogil:
         void *socket, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags,
         fiz_spin *spin)
     fiz_hold *fiz_messages_done()
+
+
+cdef extern from "native/request.h" nogil:
+    enum:
+        FIZ_PASSED_OVER
+
+    ctypedef enum fiz_turn:
+        FIZ_TO_RECEIVE
+        FIZ_RECEIVING
+        FIZ_TO_REPLY
+        FIZ_REPLYING
+
+    ctypedef struct fiz_request:
+        fiz_turn turn
+        char passed_over[64]
+
+    void fiz_request_end(fiz_request *request)
+    int fiz_request_look(void *socket, fiz_request *request)
+    int fiz_request_open(
+        void *socket, fiz_request *request, int slice_ms, int flags, fiz_spin *spin)
+    int fiz_request_receive(
+        void *socket, fiz_request *request, fiz_zmq_msg *parts, unsigned *count, int slice_ms,
+        int flags, fiz_spin *spin)
+    int fiz_request_answer(void *socket, fiz_request *request)
+    int fiz_request_reply(
+        void *socket, fiz_request *request, const void *header, size_t header_size,
+        const void *body, size_t body_size, fiz_hold *hold, int flags)
 
 
 cdef extern from "native/header.h" nogil:
@@ -164,7 +193,6 @@ ctypedef struct _Held:
 
 import os as _os
 from os import getpid as _getpid
-from threading import Condition as _Condition
 from time import monotonic as _monotonic
 
 import zmq.constants as _constants
@@ -173,12 +201,13 @@ from zmq.error import ContextTerminated as _ContextTerminated
 from zmq.error import ZMQError as _ZMQError
 
 __all__ = [
-    "Arrival", "Drain", "Gate", "Message", "Methods", "Newest", "Port", "Ticket", "attach",
+    "Arrival", "Drain", "Message", "Methods", "Newest", "Port", "Request", "Ticket", "attach",
     "receive", "release_done", "send",
 ]
 
 cdef object _MESSAGE_KEY = object()
 cdef int _ETERM = _constants.ETERM
+cdef int _ROUTER = _constants.ROUTER
 cdef bint _attached = False
 # Whether a waiter may look for a while before it sleeps. With one CPU that would only keep
 # whom it waits for from working. Known from the first port on.
@@ -222,15 +251,19 @@ cdef int _raise(int error) except -1:
 # Sockets
 
 
+cdef class Request
+
+
 @cython.final
 @cython.auto_pickle(False)
 @cython.binding(False)
 cdef class Port:
     """A pyzmq socket as libzmq knows it, until the socket is closed.
 
-    ``socket``: an open socket. ``close`` must be called before it is closed. Raises
-    zmq.ZMQError when libzmq does not take its handle for a socket of its type: then the
-    functions found are not those of the libzmq that made it.
+    ``socket``: an open socket. ``close`` must be called before it is closed. ``request``: the
+    socket is a ROUTER, and this port is to be used as a REP's. Raises zmq.ZMQError when libzmq
+    does not take its handle for a socket of its type: then the functions found are not those
+    of the libzmq that made it.
 
     ``overridden``: set by whoever replaces a method of the socket object itself.
 
@@ -243,8 +276,9 @@ cdef class Port:
     cdef fiz_spin _spin  # of its reader
     cdef public bint overridden
     cdef readonly Py_ssize_t held
+    cdef readonly Request request
 
-    def __init__(self, socket):
+    def __init__(self, socket, Request request=None):
         cdef int found = -1
         cdef size_t size = sizeof(found)
         cdef size_t handle = socket.underlying
@@ -255,12 +289,13 @@ cdef class Port:
             raise _ZMQError(ENOTSOCK)
         if fiz_zmq.getsockopt(<void *>handle, FIZ_ZMQ_TYPE, &found, &size) != 0:
             _raise(fiz_zmq.error())
-        if found != socket.type:
+        if found != (socket.type if request is None else _ROUTER):
             raise _ZMQError(EINVAL)
         if _spins < 0:
             _spins = fiz_cpus_usable() > 1 and _os.environ.get("FASTIMAGEZMQ_SPIN") != "0"
         self._kind = type(socket)
         self._owner = _getpid()
+        self.request = request
         self._handle = <void *>handle
 
     def close(self):
@@ -286,14 +321,25 @@ cdef void *_handle(Port port) except NULL:
 @cython.auto_pickle(False)
 @cython.binding(False)
 cdef class Methods:
-    """Some methods of a class as they are now: whoever replaces one later wants it called."""
+    """Some methods of a class as they are now: whoever replaces one later wants it called.
+
+    ``beneath``: a class whose methods those of ``kind`` override, and call.
+    """
 
     cdef tuple _names
     cdef tuple _functions
+    cdef object _beneath
+    cdef tuple _names_beneath
+    cdef tuple _functions_beneath
 
-    def __init__(self, kind, *names):
+    def __init__(self, kind, *names, beneath=None):
         self._names = names
         self._functions = tuple([getattr(kind, name) for name in names])
+        self._beneath = beneath
+        self._names_beneath = () if beneath is None else tuple([
+            name for name in names if getattr(kind, name) is not getattr(beneath, name)
+        ])
+        self._functions_beneath = tuple([getattr(beneath, name) for name in self._names_beneath])
 
     def unchanged(self, Port port not None):
         """Tell whether the socket behind ``port`` still has these methods."""
@@ -309,14 +355,78 @@ cdef class Methods:
         for i in range(len(self._names)):
             if getattr(kind, self._names[i]) is not self._functions[i]:
                 return False
+        for i in range(len(self._names_beneath)):
+            if getattr(self._beneath, self._names_beneath[i]) is not self._functions_beneath[i]:
+                return False
         return True
 
 
-# One thread at a time
+# Requests and replies
 
 
-cdef extern from "pythread.h":
-    unsigned long PyThread_get_thread_ident() nogil
+@cython.final
+@cython.auto_pickle(False)
+@cython.binding(False)
+cdef class Request:
+    """What a REP socket knows of its request, on a ROUTER: whose turn it is, and the envelope.
+
+    It is its port's. ``passed_over`` is called with the address of a peer, or "", for each
+    message of its that has no envelope, and is gone.
+    """
+
+    cdef fiz_request _request
+    cdef object _passed_over
+
+    def __cinit__(self, passed_over):
+        self._passed_over = passed_over
+
+    def __dealloc__(self):
+        if _attached:
+            fiz_request_end(&self._request)
+
+    def to_reply(self, Port port not None):
+        """Tell whether it is the reply's turn, or that of the rest of one."""
+        cdef int error = fiz_request_look(_handle(port), &self._request)
+        if error:
+            _raise(error)
+        return self._request.turn >= FIZ_TO_REPLY
+
+    def took(self, bint more):
+        """Say whether a part follows that which the socket gave last: it need not be asked."""
+        if not more and self._request.turn == FIZ_RECEIVING:
+            self._request.turn = FIZ_TO_REPLY
+
+    def open(self, Port port not None, int flags=0):
+        """Take the envelope of the next request, unless it has been taken; wait as `receive`.
+
+        The socket gives the request's parts then. Raises zmq.ZMQError, also EFSM.
+        """
+        _wait(port, NULL, NULL, -1, flags)
+
+    def answer(self, Port port not None):
+        """Send the envelope, unless it has been sent; the socket takes the reply's parts then.
+
+        ``finish`` tells of the last. Raises zmq.ZMQError, also EFSM.
+        """
+        cdef void *handle = _handle(port)
+        cdef int error
+        while True:
+            with nogil:
+                error = fiz_request_answer(handle, &self._request)
+            if error == 0:
+                return
+            if error != EINTR:
+                _raise(error)
+            _interrupted(port)
+
+    def finish(self, bint finished=True):
+        """Say that the last part of a reply is about to be sent, or, False, that it was not."""
+        self._request.turn = FIZ_TO_RECEIVE if finished else FIZ_REPLYING
+
+    cdef int _pass_over(self) except -1:
+        self._passed_over((<bytes>self._request.passed_over).decode("utf-8", "replace"))
+        return 0
+
 
 # Counts the forks that this process came through: asking for its number costs a system call.
 cdef unsigned _generation = 1
@@ -329,127 +439,6 @@ def _count_fork():
 
 if hasattr(_os, "register_at_fork"):
     _os.register_at_fork(after_in_child=_count_fork)
-
-
-# A signal handler that waits on top of its own thread's wait is not told: that one is.
-cdef object _LINE_SECONDS = 0.05
-
-
-@cython.final
-@cython.auto_pickle(False)
-@cython.binding(False)
-cdef class Gate:
-    """Lets one thread at a time through, in one process, until it is closed.
-
-    A lock that costs little while nobody contends for it, which a message for a small
-    picture would notice. A thread may pass again while it is inside, as a signal handler
-    does. ``enter`` belongs inside the ``try`` whose ``finally`` calls ``leave``, which undoes
-    what this thread's ``enter`` did, be it nothing.
-
-    ``closed``: set by whoever wants it so; nobody is thrown out.
-    """
-
-    # Guarded by the GIL, or by the critical section where there is none.
-    cdef unsigned long _holder  # the thread inside, or 0
-    cdef unsigned _depth
-    cdef unsigned _waiting
-    cdef unsigned _process  # the generation that may enter, or 0 for any
-    cdef object _left
-    cdef public bint closed
-
-    def __cinit__(self):
-        self._left = _Condition()
-
-    def claim(self):
-        """Let only this process enter from now on, and open the gate."""
-        self._process = _generation
-        self.closed = False
-
-    @property
-    def strange(self):
-        """Whether the gate belongs to a process that this one was forked from."""
-        return self._process != 0 and self._process != _generation
-
-    @property
-    def held(self):
-        """Whether a thread is inside."""
-        return self._holder != 0
-
-    @property
-    def held_here(self):
-        """Whether the calling thread is inside."""
-        return self._holder == PyThread_get_thread_ident()
-
-    def enter(self):
-        """Wait for one's turn. False: the gate is closed, or belongs to another process."""
-        if self._process != 0 and self._process != _generation:
-            return False
-        if not self._take(False):
-            self._wait(None)
-        return not self.closed
-
-    def try_enter(self, timeout=0.0):
-        """Enter, closed or not, if that can be within ``timeout`` seconds; tell whether."""
-        return bool(self._take(False)) or (timeout > 0 and bool(self._wait(timeout)))
-
-    def leave(self):
-        """Let the next one in. True: the gate is closed, and this thread is out of it."""
-        cdef bint last = False
-        cdef bint noticed = False
-        if self._process != 0 and self._process != _generation:
-            return False
-        if self._holder == PyThread_get_thread_ident():
-            with cython.critical_section(self):
-                self._depth -= 1
-                last = self._depth == 0
-                if last:
-                    self._holder = 0
-                noticed = last and self._waiting > 0
-            if noticed:
-                with self._left:
-                    self._left.notify()
-            return last and self.closed
-        return bool(self.closed)
-
-    cdef bint _take(self, bint in_line) noexcept:
-        """Go in if nobody is there; who comes anew lets those in line go first."""
-        cdef unsigned long me = PyThread_get_thread_ident()
-        cdef bint taken
-        with cython.critical_section(self):
-            taken = self._holder == me or (
-                self._holder == 0 and (in_line or self._waiting == 0)
-            )
-            if taken:
-                self._holder = me
-                self._depth += 1
-        return taken
-
-    cdef bint _wait(self, timeout) except -1:
-        # A thread that leaves looks at _waiting after it has made room, and one that waits
-        # tries once more after it has made itself known: one of the two sees the other.
-        cdef bint taken = False
-        end = None if timeout is None else _monotonic() + timeout
-        with self._left:
-            with cython.critical_section(self):
-                self._waiting += 1
-            try:
-                # Those in line have been told, or will be: whoever comes anew must not be
-                # quicker than they are to wake, or they would never get in.
-                taken = self._waiting == 1 and self._take(True)
-                while not taken:
-                    slice = _LINE_SECONDS
-                    if end is not None:
-                        slice = min(slice, end - _monotonic())
-                        if slice <= 0:
-                            break
-                    self._left.wait(slice)
-                    taken = self._take(True)
-            finally:
-                with cython.critical_section(self):
-                    self._waiting -= 1
-                if not taken:
-                    self._left.notify()  # it may have been this thread that was told
-        return taken
 
 
 # Sending
@@ -513,6 +502,7 @@ def send(
     contiguous buffer.
     """
     cdef void *handle = _handle(port)
+    cdef fiz_request *request = _request_of(port)
     cdef const char *start = header
     cdef size_t size = <size_t>len(header)
     cdef _Held *held = NULL
@@ -528,20 +518,34 @@ def send(
             nbytes = <size_t>held.view.len
         if held == NULL or held.view.len < copy_below:
             with nogil:
-                error = fiz_messages_send(
-                    handle, delimited, start, size, data, nbytes, NULL, flags)
+                error = _pass(
+                    handle, request, delimited, start, size, data, nbytes, NULL, flags)
             if held != NULL:
                 _release(held)
         else:
             with nogil:
-                error = fiz_messages_send(
-                    handle, delimited, start, size, data, nbytes, &held.link, flags)
+                error = _pass(
+                    handle, request, delimited, start, size, data, nbytes, &held.link, flags)
         if error == 0:
             return
         release_done()
         if error != EINTR:
             _raise(error)
         _interrupted(port)
+
+
+cdef inline int _pass(
+    void *handle, fiz_request *request, bint delimited, const char *header, size_t header_size,
+    const void *body, size_t body_size, fiz_hold *hold, int flags
+) noexcept nogil:
+    if request == NULL:
+        return fiz_messages_send(
+            handle, delimited, header, header_size, body, body_size, hold, flags)
+    return fiz_request_reply(handle, request, header, header_size, body, body_size, hold, flags)
+
+
+cdef inline fiz_request *_request_of(Port port) noexcept:
+    return NULL if port.request is None else &port.request._request
 
 
 # Receiving
@@ -641,29 +645,65 @@ def receive(Port port not None, int slice_ms=-1, int flags=0):
     Signal handlers run while it waits; when one raises, no message is lost. Raises
     zmq.ZMQError as ``zmq.Socket.recv`` does.
     """
-    cdef void *handle = _handle(port)
     cdef fiz_zmq_msg parts[FIZ_PARTS_KEPT]
     cdef unsigned count = 0
+    if not _wait(port, parts, &count, slice_ms, flags):
+        return None
+    release_done()  # what a reply answers has been read
+    return _taken(parts, count)
+
+
+cdef bint _wait(
+    Port port, fiz_zmq_msg *parts, unsigned *count, int slice_ms, int flags
+) except -1:
+    """Wait for a message, or, without ``parts``, for its envelope; False: the slice is over."""
+    cdef void *handle = _handle(port)
+    cdef fiz_request *request = _request_of(port)
+    cdef fiz_spin *spin = &port._spin if _spins else NULL
+    cdef bint limited = False  # the slice is RCVTIMEO
     cdef int error
     cdef double end = 0
     while True:
         with nogil:
-            error = fiz_messages_receive(
-                handle, parts, &count, slice_ms, flags, &port._spin if _spins else NULL)
+            if request == NULL:
+                error = fiz_messages_receive(handle, parts, count, slice_ms, flags, spin)
+            elif parts == NULL:
+                error = fiz_request_open(handle, request, slice_ms, flags, spin)
+            else:
+                error = fiz_request_receive(
+                    handle, request, parts, count, slice_ms, flags, spin)
         if error == 0:
-            release_done()  # what a reply answers has been read
-            return _taken(parts, count)
-        if error == FIZ_SLICE_OVER:
-            return None
-        if error != EINTR:
+            return True
+        if error == FIZ_PASSED_OVER:
+            port.request._pass_over()
+            PyErr_CheckSignals()
+            # From now on RCVTIMEO is a slice: each such message would start it anew.
+            if slice_ms < 0 and not flags & FIZ_ZMQ_DONTWAIT:
+                slice_ms = _limit_of(handle)
+                limited = slice_ms >= 0
+        elif error == EINTR:
+            _interrupted(port)
+        elif error != FIZ_SLICE_OVER:
             _raise(error)
-        _interrupted(port)
-        # The first signal starts the slice anew, those after it do not: a timer's signals
-        # must not keep it from ending.
+        if error == FIZ_SLICE_OVER or (error == FIZ_PASSED_OVER and slice_ms == 0):
+            if limited:
+                raise _Again()
+            return False
+        # The first signal, or message passed over, starts the slice anew, those after it do
+        # not: a timer's signals must not keep it from ending.
         if slice_ms > 0:
             if end == 0:
                 end = _monotonic() + slice_ms / 1000.0
             slice_ms = max(0, <int>((end - _monotonic()) * 1000))
+
+
+cdef int _limit_of(void *handle) except -2:
+    """Return RCVTIMEO."""
+    cdef int limit_ms = -1
+    cdef size_t size = sizeof(limit_ms)
+    if fiz_zmq.getsockopt(handle, FIZ_ZMQ_RCVTIMEO, &limit_ms, &size) != 0:
+        _raise(fiz_zmq.error())
+    return limit_ms
 
 
 cdef list _taken(fiz_zmq_msg *parts, unsigned count):

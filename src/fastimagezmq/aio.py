@@ -66,6 +66,7 @@ class AsyncImageHub(AsyncClosing):
         # Both outlive a task that is cancelled, and serve the next one.
         self._decoding: asyncio.Future[Exception | None] | None = None
         self._arrival: asyncio.Future[Any] | None = None
+        self._quiet: asyncio.Future[None] | None = None  # that, while a reply is to come
 
     async def recv_image(self) -> tuple[Any, NDArray[Any]]:
         """Wait for the next frame; a JPEG is decoded off the event loop.
@@ -217,6 +218,8 @@ class AsyncImageHub(AsyncClosing):
                 zmq.EFSM, "no frame waits for an answer: call recv_image first (one was cancelled)"
             )
         self._hub.send_reply(reply_message)
+        if self._quiet is not None:
+            _end(self._quiet)
 
     async def _taken(self, take: Callable[[], _T], deadline: float | None) -> _T:
         """Wait until ``take``, which does not wait, gives something; warn while it does not.
@@ -270,6 +273,12 @@ class AsyncImageHub(AsyncClosing):
         newest = self._hub._newest()
         if newest is not None:
             return asyncio.get_running_loop().run_in_executor(None, _look_at, newest)
+        if int(self._hub.zmq_socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
+            # It is the reply's turn. A poller would tell of frames that are not to be had yet.
+            loop = asyncio.get_running_loop()
+            self._quiet = loop.create_future()
+            loop.call_later(waiting.SLICE_MS / 1000, _end, self._quiet)
+            return self._quiet
         poller = zmq.asyncio.Poller()
         poller.register(self._hub.zmq_socket, zmq.POLLIN)
         return cast("asyncio.Future[Any]", poller.poll(waiting.SLICE_MS))
@@ -421,6 +430,11 @@ class AsyncImageSender(AsyncClosing):
 def _is_here(future: asyncio.Future[Any]) -> bool:
     """Tell whether a future is of the event loop that runs now, and not of one before."""
     return future.get_loop() is asyncio.get_running_loop()
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 async def _ended(work: Future[Any]) -> None:

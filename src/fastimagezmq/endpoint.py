@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, cast
 import zmq
 
 from . import log
+from ._gate import Gate
 from .closing import Closing
 from .errors import AddressError, SecurityError, StateError
 from .transport import SerializingContext, SerializingSocket
 from .transport.addresses import is_local
-from .transport.messages import Gate, Port
+from .transport.messages import Port
 from .transport.sockets import CLOSE_SECONDS, line_of
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ class Endpoint(Closing):
     def _open_socket(
         self, socket_type: int, defaults: Mapping[int, int] = MappingProxyType({})
     ) -> SerializingSocket:
-        socket = cast("SerializingSocket", self.zmq_context.socket(socket_type))
-        self.zmq_socket = socket
+        self.zmq_socket = socket = self._new_socket(socket_type)
         for option, value in (*defaults.items(), *self._fiz_options.items()):
             _set_option(socket, option, value)
         if self._fiz_guard is not None:
@@ -120,6 +120,9 @@ class Endpoint(Closing):
         """Return the options of a socket that binds."""
         # A guard sees to that itself.
         return {zmq.HANDSHAKE_IVL: _HANDSHAKE_MS} if self._fiz_guard is None else {}
+
+    def _new_socket(self, socket_type: int) -> SerializingSocket:
+        return cast("SerializingSocket", self.zmq_context.socket(socket_type))
 
     def _secure(self, security: Any, allow: Any, *, binds: bool) -> None:
         """Take what ``security=`` and ``allow=`` were given, before a socket is opened.

@@ -20,6 +20,7 @@ from .throttle import Throttle
 from .transport import SerializingContext, SerializingSocket, messages, waiting
 from .transport.backlog import Bound
 from .transport.recovery import KEEPALIVE, LIVENESS
+from .transport.reply import ReplySocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,7 +43,8 @@ class HubStats(NamedTuple):
     received: int
     """Frames given to the program."""
     malformed: int
-    """Messages that were no frames: skipped, or raised with ``on_error="raise"``."""
+    """Messages that were no frames: skipped, or raised with ``on_error="raise"``. And those that
+    no reply could be given to, since the empty part in front was missing: skipped."""
     refused: int = 0
     """Messages of senders whose keys are not authorized any more."""
     repeated: int = 0
@@ -100,8 +102,8 @@ class ImageHub(Endpoint):
 
     Attributes:
         zmq_context: the context, a ``SerializingContext``.
-        zmq_socket: the socket, a ``SerializingSocket``, for the program to use; with
-            ``latest`` what stands in for it: options can be set, frames not received.
+        zmq_socket: the socket, a ``SerializingSocket``, for the program to use, as a REP or
+            SUB; with ``latest`` what stands in for it: options can be set, frames not received.
         REQ_REP: as given.
 
     Raises:
@@ -186,9 +188,9 @@ class ImageHub(Endpoint):
         self._fiz_warnings = Throttle()
 
     def init_reqrep(self, address: str) -> None:
-        """Open a REP socket bound to ``address``. Subclasses may override this.
+        """Open a socket that answers, bound to ``address``. Subclasses may override this.
 
-        With ``latest`` it is a ROUTER socket, which answers as a REP socket does.
+        It is used as a REP socket, and is a ROUTER socket underneath.
         """
         defaults = self._bind_defaults() | KEEPALIVE
         self._open(zmq.REP if self._fiz_latest is None else zmq.ROUTER, defaults).bind(address)
@@ -228,6 +230,11 @@ class ImageHub(Endpoint):
             self._fiz_stand_in.end()
             self._fiz_stand_in = None
         return super()._open(socket_type, *defaults)
+
+    def _new_socket(self, socket_type: int) -> SerializingSocket:
+        if socket_type == zmq.REP:
+            return ReplySocket(self.zmq_context)
+        return super()._new_socket(socket_type)
 
     def close(self) -> None:
         """Close the socket and its context, within a second whatever the peer does.
@@ -414,7 +421,8 @@ class ImageHub(Endpoint):
             return
         try:
             socket = self.zmq_socket
-            line = self._line(socket, _REPLYING) if type(reply_message) is bytes else None
+            methods = _ANSWERING if isinstance(socket, ReplySocket) else _REPLYING
+            line = self._line(socket, methods) if type(reply_message) is bytes else None
             if line is not None:
                 messages.send(line, reply_message, None, copy_below=0)
             else:
@@ -430,9 +438,10 @@ class ImageHub(Endpoint):
 
         With ``latest`` also how many frames were dropped, and these counts of each camera.
         """
-        counted = HubStats(
-            self._fiz_received, self._fiz_malformed, self._fiz_refused, self._fiz_repeated
-        )
+        malformed = self._fiz_malformed
+        if isinstance(self.zmq_socket, ReplySocket):
+            malformed += self.zmq_socket.passed_over
+        counted = HubStats(self._fiz_received, malformed, self._fiz_refused, self._fiz_repeated)
         if self._fiz_stand_in is None:
             return counted
         self._check_process()
@@ -495,7 +504,7 @@ class ImageHub(Endpoint):
             deadline = None if timeout is None else time.monotonic() + timeout
             if self._addresses_asked:
                 self._connect_asked()
-            line = self._line(socket, _METHODS)
+            line = self._line(socket, _ANSWERED if isinstance(socket, ReplySocket) else _METHODS)
             guard = self._fiz_guard
             if line is None:
                 stands_in = socket is self._fiz_stand_in
@@ -656,6 +665,10 @@ _LATEST_RCVHWM = 2
 # A socket on which these are overridden is the program's own: it does the framing.
 _METHODS = messages.Methods(SerializingSocket, "recv_array", "recv_jpg", "recv")
 _REPLYING = messages.Methods(SerializingSocket, "send")
+_ANSWERED = messages.Methods(
+    ReplySocket, "recv_array", "recv_jpg", "recv", beneath=SerializingSocket
+)
+_ANSWERING = messages.Methods(ReplySocket, "send", beneath=SerializingSocket)
 
 
 def _peer_of(part: messages.Part) -> str:

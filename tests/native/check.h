@@ -84,6 +84,7 @@ void run_jpeg_tests(void);
 void run_cpu_tests(void);
 void run_message_tests(void);
 void run_message_thread_tests(void);
+void run_request_tests(void);
 void run_newest_tests(void);
 void run_newest_thread_tests(void);
 void run_thread_tests(void);

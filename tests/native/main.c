@@ -36,6 +36,7 @@ int main(int count, char **arguments)
         run_jpeg_tests();
         run_cpu_tests();
         run_message_tests();
+        run_request_tests();
         run_newest_tests();
     }
     run_message_thread_tests();

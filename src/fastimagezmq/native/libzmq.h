@@ -24,12 +24,15 @@ typedef union {
 enum {
     FIZ_ZMQ_DONTWAIT = 1,
     FIZ_ZMQ_SNDMORE = 2,
+    FIZ_ZMQ_RCVMORE = 13,
     FIZ_ZMQ_TYPE = 16,
     FIZ_ZMQ_RCVTIMEO = 27,
     FIZ_ZMQ_SNDTIMEO = 28
 };
 
 enum { FIZ_ZMQ_POLLIN = 1 };
+
+enum { FIZ_EFSM = 156384712 + 51 };
 
 /* What fiz_zmq.poll waits for: a socket, or without one a file descriptor. */
 typedef struct {

@@ -47,6 +47,12 @@ static void give_up(void *data, void *hint)
     fiz_mutex_unlock(&mutex);
 }
 
+void fiz_messages_give_up(fiz_hold *hold)
+{
+    HAND_OVER(hold);
+    give_up(NULL, hold);
+}
+
 fiz_hold *fiz_messages_done(void)
 {
     fiz_hold *chain;
@@ -170,7 +176,7 @@ static int sleep_for_first(void *socket, fiz_zmq_msg *part, int slice_ms, int li
     return error;
 }
 
-static int receive_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags, fiz_spin *spin)
+int fiz_messages_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags, fiz_spin *spin)
 {
     int limit_ms = 0, error = EAGAIN;
     size_t size = sizeof limit_ms;
@@ -203,7 +209,7 @@ int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsign
 
     *count = 0;
     (void)fiz_zmq.msg_init(&next); /* never fails */
-    error = receive_first(socket, &next, slice_ms, flags, spin);
+    error = fiz_messages_first(socket, &next, slice_ms, flags, spin);
     if (error) {
         (void)fiz_zmq.msg_close(&next);
         return error;

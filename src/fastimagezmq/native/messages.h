@@ -49,6 +49,13 @@ int fiz_messages_send(void *socket, int delimited, const void *header, size_t he
 int fiz_messages_receive(void *socket, fiz_zmq_msg parts[FIZ_PARTS_KEPT], unsigned *count,
                          int slice_ms, int flags, fiz_spin *spin);
 
+/* Waits for the first part of a message, as fiz_messages_receive does, and puts it into `part`,
+ * which is initialised. */
+int fiz_messages_first(void *socket, fiz_zmq_msg *part, int slice_ms, int flags, fiz_spin *spin);
+
+/* Gives up a hold that was not sent: it comes back by fiz_messages_done. */
+void fiz_messages_give_up(fiz_hold *hold);
+
 /* The holds that libzmq has given up since the last call, as a chain; or NULL. */
 fiz_hold *fiz_messages_done(void);
 

@@ -17,18 +17,18 @@ import zmq
 from zmq.backend import Socket as _BackendSocket
 
 from .. import _libzmq
-from .._libzmq import Gate, Methods, Port
+from .._libzmq import Methods, Port, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
     "ALL",
-    "Gate",
     "Line",
     "Methods",
     "Part",
     "Port",
+    "Request",
     "Way",
     "port_of",
     "receive",
@@ -85,12 +85,15 @@ def _attached() -> Way:
 way = _attached()
 
 
-def port_of(socket: zmq.Socket[Any]) -> Port | None:
-    """Return the port of a socket that was just made; None: it goes pyzmq's way."""
+def port_of(socket: zmq.Socket[Any], request: Request | None = None) -> Port | None:
+    """Return the port of a socket that was just made; None: it goes pyzmq's way.
+
+    ``request``: the socket is a ROUTER that is to be used as a REP.
+    """
     if not way.native:
         return None
     try:
-        return Port(socket)
+        return Port(socket, request)
     except zmq.ZMQError:
         return None
 

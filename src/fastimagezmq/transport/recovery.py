@@ -31,8 +31,9 @@ from . import bodies, messages, waiting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .._gate import Gate
     from ..wire import BytesLike
-    from .messages import Gate, Line
+    from .messages import Line
     from .sockets import SerializingSocket
 
 __all__ = ["KEEPALIVE", "LIVENESS", "LOCKSTEP", "Connection", "Lockstep", "Stop"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import zmq
 
@@ -61,15 +61,20 @@ class SerializingSocket(zmq.Socket[bytes]):
     guard: Guard | None = None
     """What ``security=`` and ``allow=`` have made of this socket."""
 
+    _sending: ClassVar[messages.Methods]  # without which whole messages do not pass natively
+    _receiving: ClassVar[messages.Methods]
     _counted = False  # among the sockets alive of its context
     _events: _Events | None = None  # on which its monitor tells of its connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.port = messages.port_of(self)
+        self.port = self._port_of_its_own()
         # Also one that was not made by context.socket().
         if isinstance(self.context, SerializingContext) and not self._shadow:
             self.context._add_socket(self)
+
+    def _port_of_its_own(self) -> messages.Port | None:
+        return messages.port_of(self)
 
     def __setattr__(self, key: str, value: Any) -> None:
         """Set an attribute or option, as ``zmq.Socket`` does; a replaced method is called."""
@@ -217,7 +222,7 @@ class SerializingSocket(zmq.Socket[bytes]):
         Raises:
             zmq.ZMQError: libzmq refused; nothing has been sent then.
         """
-        line = line_of(self, _SEND)
+        line = line_of(self, self._sending)
         if track or line is None:
             return messages.send_by_pyzmq(self, header, body, flags, copy=copy, track=track)
         return messages.send(line, header, body, int(flags), copy_below=messages.ALL if copy else 0)
@@ -265,7 +270,7 @@ class SerializingSocket(zmq.Socket[bytes]):
         return header.message, parts[1].bytes if copy else parts[1]
 
     def _receive_parts(self, flags: int) -> list[Any]:
-        line = line_of(self, _RECV)
+        line = line_of(self, self._receiving)
         if line is not None:
             return messages.receive(line, flags=int(flags)) or []
         return messages.receive_by_pyzmq(self, flags)
@@ -284,8 +289,8 @@ def _bounded_linger(socket: zmq.Socket[Any]) -> int | None:
     return None
 
 
-_SEND = messages.Methods(SerializingSocket, "send")
-_RECV = messages.Methods(SerializingSocket, "recv")
+SerializingSocket._sending = messages.Methods(SerializingSocket, "send")
+SerializingSocket._receiving = messages.Methods(SerializingSocket, "recv")
 
 
 def line_of(socket: Any, methods: messages.Methods) -> messages.Line | None:

@@ -262,6 +262,8 @@ def _other_name(host: str) -> str:
 
 def _mismatch(peer: str, socket_type: int) -> str:
     own = zmq.SocketType(socket_type).name
+    if peer == "ROUTER":
+        peer = "REP"  # a hub's: see transport/reply.py
     advice = {
         ("REQ", "PUB"): "a PUB sender is there, where a hub should be: two senders cannot talk",
         ("SUB", "REP"): (
