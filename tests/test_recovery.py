@@ -340,6 +340,22 @@ def test_the_backup_takes_over(monkeypatch: pytest.MonkeyPatch, port: int) -> No
         assert served.result() == [2, 3]
 
 
+def test_a_backup_that_was_there_before_the_primary(port: int) -> None:
+    senders = 20
+    with ImageHub("tcp://127.0.0.1:*", timeout=AT_MOST) as hub, contextlib.ExitStack() as stack:
+        addresses = [f"tcp://127.0.0.1:{port}", hub.zmq_socket.bound[0]]
+        replies = [
+            stack.enter_context(beside(lambda sender=sender: sender.send_image(*frame(1))))
+            for sender in [
+                stack.enter_context(ImageSender(addresses, timeout=AT_MOST)) for _ in range(senders)
+            ]
+        ]
+        for _ in range(senders):
+            hub.recv_image()
+            hub.send_reply(b"backup")
+        assert [reply.result() for reply in replies] == [b"backup"] * senders
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -93,6 +93,7 @@ _clock = time.monotonic
 _Port = messages.Port
 _COPY_BELOW = bodies.COPY_BELOW
 _DONTWAIT = int(zmq.DONTWAIT)
+_CONNECTED = int(zmq.EVENT_CONNECTED)
 _HANDSHAKE = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _END = int(zmq.EVENT_DISCONNECTED)
 _NOBODY_LISTENS = int(zmq.EVENT_CLOSED)  # of an attempt to connect
@@ -112,7 +113,7 @@ class Connection:
     def __init__(self, socket: SerializingSocket, addresses: Sequence[str]) -> None:
         self.socket = socket
         self.addresses = tuple(addresses)
-        self.events = socket.watch(_HANDSHAKE | _END | _NOBODY_LISTENS)
+        self.events = socket.watch(_CONNECTED | _HANDSHAKE | _END | _NOBODY_LISTENS)
         """What to poll for the monitor's sake."""
         self.stale = False
         """Renewing it was interrupted: it is to be renewed before it is used."""
@@ -123,9 +124,11 @@ class Connection:
         self._up = False
         self._down_since = time.monotonic()
         self._up_since = 0.0
+        # Since the address was connected. A handshake that is told of before is that of the
+        # connection which was given up.
+        self._arrived = False
         for address in self.addresses[1:]:  # a slip in one is told now, not when it is needed
-            socket.connect(address)
-            socket.disconnect(address)
+            _try(socket, address)
         socket.connect(self.addresses[0])
 
     def lost(self) -> bool:
@@ -137,8 +140,10 @@ class Connection:
         while int(self.events.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             event = self.events.recv_multipart(zmq.DONTWAIT)[0]
             kind = int.from_bytes(event[:2], sys.byteorder)
-            if kind == _HANDSHAKE:
-                self._up = True
+            if kind == _CONNECTED:
+                self._arrived = True
+            elif kind == _HANDSHAKE:
+                self._up = self._arrived
                 self._up_since = time.monotonic()
             elif kind == _END:
                 is_quick = self._up and time.monotonic() - self._up_since < _REFUSAL_SECONDS
@@ -181,6 +186,8 @@ class Connection:
                 time.sleep(0.0002)
         finally:
             socket.setsockopt(zmq.LINGER, linger)
+        self.lost()  # what is left to tell of the connection before
+        self._arrived = False
         for address in self._targets:
             socket.connect(address)
         self._up = False
@@ -205,6 +212,19 @@ class Connection:
         self._targets = (following,)
         self.renew()
         return True
+
+
+def _try(socket: SerializingSocket, address: str) -> None:
+    """Connect another socket for a moment, whose connection the monitor tells nothing of.
+
+    Raises:
+        AddressError: the address cannot be connected.
+    """
+    with socket.context.socket(zmq.DEALER) as trial:
+        trial.setsockopt(zmq.IPV6, socket.getsockopt(zmq.IPV6))
+        trial.guard = socket.guard
+        trial.connect(address)
+        trial.setsockopt(zmq.LINGER, 0)
 
 
 class Pace:
