@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 DURATION ?= 5
-FUZZ_SECONDS ?= 300
+FUZZ_SECONDS ?= 600
 export PYTHON
 
 # Homebrew keeps jpeg-turbo outside the compiler's default paths.
@@ -82,9 +82,9 @@ test-sanitized: ## run the Python tests on extensions built with each sanitizer
 	@scripts/setup.sh test
 	@scripts/test-sanitized.sh $(SANITIZERS) $(if $(ARGS),-- $(ARGS))
 
-fuzz: ## look for bytes that break the decoder, for FUZZ_SECONDS
-	@scripts/setup.sh test
-	@scripts/fuzz.sh "$(FUZZ_SECONDS)"
+fuzz: ## look by coverage for bytes that break something, ten minutes
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh "$(FUZZ_SECONDS)" $(TARGETS)
 
 clean: ## remove everything that was built or installed here
 	rm -rf .venv .make build dist src/*.egg-info src/fastimagezmq/*.so
@@ -98,4 +98,5 @@ help: ## print this list
 	@echo 'make test ARGS="-k jpeg" options of pytest'
 	@echo 'make bench QUICK=1       two minutes, not twenty; ROUNDS=N SECONDS=S VIDEO=PATH'
 	@echo 'make test-sanitized SANITIZERS="thread" ARGS="-k pool"'
+	@echo 'make fuzz FUZZ_SECONDS=60 TARGETS="decode message"'
 	@echo 'make ... PYTHON=PATH     another Python than python3'
