@@ -35,6 +35,7 @@ STREAMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 ANY_PORT = "tcp://127.0.0.1:*"
 SETTLING = 0.2  # of the frames: caches fill, queues reach their marks, the allocator its size
 BLOCKS = 20
+LEAST = 20_000  # frames, for a line through so many blocks
 BYTES_A_FRAME = 4.0
 """Growth that fails: of a million frames, 4 MB, beyond what the uncertainty explains."""
 
@@ -121,6 +122,8 @@ def stream(name: str, count: int) -> bool:
 def main() -> int:
     """Print the table's rows; 1 if something grows or is left."""
     (count,) = [int(argument) for argument in sys.argv[1:]] or (1_000_000,)
+    if count < LEAST:
+        sys.exit(f"soak_frames: {count} frames tell nothing: at least {LEAST} are needed")
     print(
         "| 64x48 BGR | frames received of sent | memory of the hub, bytes a frame"
         " | of the sender | descriptors / threads left: hub, sender |\n"
