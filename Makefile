@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 DURATION ?= 5
-FUZZ_SECONDS ?= 300
+FUZZ_SECONDS ?= 600
 export PYTHON
 
 # Homebrew keeps jpeg-turbo outside the compiler's default paths.
@@ -41,10 +41,16 @@ test-slow: ## run the tests that take minutes
 	@scripts/setup.sh test
 	@$(bin)/python -m pytest -m slow --timeout 600 $(ARGS)
 
-soak: ## kill hubs, break connections, bring in hostile senders, and print the figures
+SOAK ?= recovery hostile frames freshness
+soak_recovery := tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
+soak_hostile := tests/soak_hostile.py "$${HOSTILE:-10}"
+soak_frames := tests/soak_frames.py "$${STREAMED:-1000000}"
+soak_freshness := tests/soak_freshness.py "$${FRESHNESS:-60}"
+
+soak: ## stream, and fail, for long, and print the figures: half an hour
 	@scripts/setup.sh test
-	@PYTHONPATH=tests $(bin)/python tests/soak_recovery.py "$${KILLS:-100}" "$${FRAMES:-10000}"
-	@PYTHONPATH=tests $(bin)/python tests/soak_hostile.py "$${HOSTILE:-10}"
+	@failed=; $(foreach part,$(SOAK),PYTHONPATH=tests $(bin)/python $(soak_$(part)) || failed="$$failed $(part)";) \
+	  [ -z "$$failed" ] || { echo "soak: not as promised:$$failed" >&2; exit 1; }
 
 bench: ## measure beside imagezmq, NetGear and pyzmq, into build/bench
 	@scripts/setup.sh bench
@@ -82,9 +88,9 @@ test-sanitized: ## run the Python tests on extensions built with each sanitizer
 	@scripts/setup.sh test
 	@scripts/test-sanitized.sh $(SANITIZERS) $(if $(ARGS),-- $(ARGS))
 
-fuzz: ## look for bytes that break the decoder, for FUZZ_SECONDS
-	@scripts/setup.sh test
-	@scripts/fuzz.sh "$(FUZZ_SECONDS)"
+fuzz: ## look by coverage for bytes that break something, ten minutes
+	@scripts/setup.sh fuzz
+	@scripts/fuzz.sh "$(FUZZ_SECONDS)" $(TARGETS)
 
 clean: ## remove everything that was built or installed here
 	rm -rf .venv .make build dist src/*.egg-info src/fastimagezmq/*.so
@@ -98,4 +104,6 @@ help: ## print this list
 	@echo 'make test ARGS="-k jpeg" options of pytest'
 	@echo 'make bench QUICK=1       two minutes, not twenty; ROUNDS=N SECONDS=S VIDEO=PATH'
 	@echo 'make test-sanitized SANITIZERS="thread" ARGS="-k pool"'
+	@echo 'make soak SOAK="frames" STREAMED=100000; recovery: KILLS= FRAMES=, hostile: HOSTILE=, freshness: FRESHNESS=seconds'
+	@echo 'make fuzz FUZZ_SECONDS=60 TARGETS="decode message"'
 	@echo 'make ... PYTHON=PATH     another Python than python3'

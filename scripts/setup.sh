@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh demo|test|bench|lint: makes this checkout ready for that: system packages, the virtual
+# setup.sh demo|test|bench|fuzz|lint: makes this checkout ready for that: system packages, the virtual
 # environment .venv, the package built in place, and the extra of that name from pyproject.toml.
 # setup.sh system: system packages only.
 #
@@ -23,6 +23,8 @@ if [[ $what == system ]]; then
 fi
 
 command -v "$python" >/dev/null || scripts/system.sh
+# Which clang there is does not depend on what stands in .venv.
+[[ $what != fuzz ]] || scripts/system.sh fuzz
 
 # A virtual environment belongs to one Python and one place.
 identity=$("$python" -c 'import os, sys; print(os.getcwd(), sys.base_prefix, sys.version)' 2>/dev/null |
@@ -63,7 +65,7 @@ scripts/system.sh
 if ! has_venv || ! "$venv" -c 'import pip' 2>/dev/null; then
   say "making the virtual environment .venv with $("$python" -V)"
   # What is remembered of the old one must not outlive it, even if this is interrupted.
-  rm -f .make/venv .make/built .make/demo .make/test .make/bench .make/lint
+  rm -f .make/venv .make/built .make/demo .make/test .make/bench .make/fuzz .make/lint
   "$python" -m venv --clear .venv
   remember venv "$identity"
 fi
@@ -82,9 +84,9 @@ if ! remembered "$what" "$extras"; then
   pip install --no-build-isolation -e ".[$what]"
   remember built "$native"
   remember "$what" "$extras"
-  # The extra `bench` contains the extra `test`, and that contains `demo`.
-  if [[ $what == bench ]]; then remember test "$extras"; fi
-  if [[ $what == bench || $what == test ]]; then remember demo "$extras"; fi
+  # The extras `bench` and `fuzz` contain the extra `test`, and that contains `demo`.
+  if [[ $what == bench || $what == fuzz ]]; then remember test "$extras"; fi
+  if [[ $what == bench || $what == fuzz || $what == test ]]; then remember demo "$extras"; fi
 else
   pip install --no-build-isolation --no-deps -e .
   remember built "$native"

@@ -2,10 +2,13 @@
 # Sees to what pip cannot install: a Python with venv and C headers, a C compiler, libjpeg-turbo's
 # headers. Each is probed for; what is missing is installed with apt where there is apt, and named
 # where there is not. Prints nothing when nothing is missing.
+# system.sh fuzz: also a clang with libFuzzer; CLANG names one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
+for_fuzzing=${1:-}
+clang=${CLANG:-clang}
 
 die() {
   printf 'fastimagezmq: %s\n' "$*" >&2
@@ -40,6 +43,11 @@ has_jpeg_headers() {
     $(compiler) $flags -x c -E - >/dev/null 2>&1
 }
 
+has_libfuzzer() {
+  printf 'int LLVMFuzzerTestOneInput(const char *p, unsigned long n) { return p[n - 1] & 0; }\n' |
+    "$clang" -fsanitize=fuzzer,address,undefined -x c - -o /dev/null >/dev/null 2>&1
+}
+
 # Fills `packages` (Debian's names) and `lacking` (the same in words).
 packages=
 lacking=
@@ -66,20 +74,27 @@ probe() {
   if ! have "$python" || ! has_python_headers; then need "$name-dev" "Python's C headers"; fi
   if ! have "$python" || ! has_compiler; then need "gcc libc6-dev" "a C compiler"; fi
   if ! have "$python" || ! has_jpeg_headers; then need libjpeg-dev "libjpeg-turbo's headers"; fi
+  if [[ $for_fuzzing == fuzz ]] && ! has_libfuzzer; then
+    # Debian's runtime has the version in its name, which clang tells when it is there.
+    local version
+    version=$("$clang" -dumpversion 2>/dev/null | cut -d . -f 1) || true
+    need "clang${version:+ libclang-rt-$version-dev}" "clang with libFuzzer"
+  fi
 }
 
 # What to type on systems without apt.
 advice() {
+  local clang_too=${for_fuzzing:+ clang compiler-rt}
   if have dnf; then
-    echo "sudo dnf install python3 python3-devel gcc libjpeg-turbo-devel"
+    echo "sudo dnf install python3 python3-devel gcc libjpeg-turbo-devel$clang_too"
   elif have pacman; then
-    echo "sudo pacman -S python base-devel libjpeg-turbo"
+    echo "sudo pacman -S python base-devel libjpeg-turbo$clang_too"
   elif have zypper; then
-    echo "sudo zypper install python3 python3-devel gcc libjpeg8-devel"
+    echo "sudo zypper install python3 python3-devel gcc libjpeg8-devel${for_fuzzing:+ clang}"
   elif have apk; then
-    echo "sudo apk add python3 python3-dev build-base libjpeg-turbo-dev"
+    echo "sudo apk add python3 python3-dev build-base libjpeg-turbo-dev$clang_too"
   elif [[ $(uname -s) == Darwin ]]; then
-    echo "xcode-select --install; brew install python jpeg-turbo"
+    echo "xcode-select --install; brew install python jpeg-turbo${for_fuzzing:+ llvm}"
   else
     echo "Python 3.11 or newer with its headers, a C compiler and libjpeg-turbo's headers"
   fi
@@ -129,4 +144,9 @@ have apt-get || die "missing: $lacking; install them first, with: $(advice)"
 install_with_apt
 installed=$packages
 probe
+if [[ -n $packages && $packages != "$installed" ]]; then # clang's version is known only now
+  install_with_apt
+  installed=$packages
+  probe
+fi
 [[ -z $packages ]] || die "still missing after installing$installed: $lacking"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 TESTS = Path(__file__).parent
@@ -32,9 +32,10 @@ class Peer:
     What it prints is read here all the time, so it never stands still for a full pipe.
     """
 
-    def __init__(self, *command: object, **environment: str) -> None:
+    def __init__(self, *command: object, within: Sequence[str] = (), **environment: str) -> None:
+        """``within``: words before the command, such as those of ``TwoHosts``."""
         self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
+            [*within, sys.executable, *map(str, command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

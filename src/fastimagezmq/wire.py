@@ -59,6 +59,8 @@ ENC_JPEG_GRAY = "jpeg-gray"
 ERROR_REPLY = b"ERROR: "
 """How the answer to a message that is no frame begins; the reason follows in UTF-8."""
 
+_SECONDS_MAX = 2.0**53  # beyond it floats do not tell seconds apart; sums of a few are finite
+
 MAX_DIMENSIONS = 32  # numpy 1's limit; arrays of more cannot be rebuilt everywhere
 
 
@@ -223,7 +225,7 @@ def _parse_header(raw: bytes) -> Header:
         dtype,
         shape,
         encoding,
-        _parse_number(fields.get("ts")),
+        _parse_seconds(fields.get("ts")),
         _parse_count(fields.get("seq")),
         None if dtype is None or shape is None else _body_size(dtype, shape),
         _parse_exchange(fields.get("echo")),
@@ -277,14 +279,14 @@ def _parse_shape(shape: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _parse_number(value: Any) -> float | None:
-    # A stamp is a courtesy: one that is no number is none, and no reason to lose a frame.
+def _parse_seconds(value: Any) -> float | None:
+    # A stamp is a courtesy: one that is no time is none, and no reason to lose a frame.
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
-            number = float(value)
+            seconds = float(value)
         except OverflowError:
             return None
-        return number if math.isfinite(number) else None
+        return seconds if abs(seconds) <= _SECONDS_MAX else None  # NaN is in no order
     return None
 
 
@@ -296,7 +298,7 @@ def _parse_exchange(value: Any) -> Exchange | None:
     if not isinstance(value, list) or len(value) != len(Exchange._fields):
         return None
     sequence = _parse_count(value[0])
-    times = [_parse_number(time) for time in value[1:]]
+    times = [_parse_seconds(time) for time in value[1:]]
     if sequence is None or None in times:
         return None
     return Exchange(sequence, *(time for time in times if time is not None))

@@ -1,5 +1,4 @@
-/* Damaged JPEGs: whatever the bytes are, reading, admitting and decoding them gives a status,
- * touches nothing outside of the given memory, keeps nothing, and gives the same again.
+/* Damaged JPEGs; what must hold of them is in any_jpeg.h.
  *
  * A case is a function of two numbers, a campaign's seed and its own, so that each can be made
  * again. Cases run in a child process: when one ends it, or takes too long, the parent tells the
@@ -14,13 +13,12 @@
 
 #include <jpeglib.h> /* after <stdio.h>, which it needs */
 
+#include "any_jpeg.h"
 #include "check.h"
-#include "native/jpeg_decode.h"
 #include "native/jpeg_encode.h"
 #include "native/pool.h"
 
-#define FILE_MAX ((size_t)1 << 16)
-#define PIXELS_MAX ((uint32_t)1 << 16)
+#define FILE_MAX ANY_JPEG_SIZE_MAX
 #define FILES 64
 #define MARKERS 64
 #define SECONDS_A_CASE 20
@@ -277,99 +275,15 @@ static void make_case(uint64_t seed, uint64_t number, file *f)
         damage(f);
 }
 
-/* What must hold */
-
-typedef struct {
-    fence data;
-    fence planes[2][3];
-} memories;
-
-static memories memories_new(void)
-{
-    memories m;
-
-    m.data = fence_new(FILE_MAX);
-    for (int i = 0; i < 6; i++)
-        m.planes[i / 3][i % 3] = fence_new((size_t)PIXELS_MAX * 4);
-    return m;
-}
-
-static void memories_free(memories *m)
-{
-    fence_free(&m->data);
-    for (int i = 0; i < 6; i++)
-        fence_free(&m->planes[i / 3][i % 3]);
-}
-
-/* A picture whose planes end at their fences, all bytes `fill`. */
-static fiz_picture picture_at(fence *fences, size_t capacity, fiz_layout layout, uint32_t width,
-                              uint32_t height, int fill)
-{
-    fiz_picture p = { layout, width, height, { { NULL, 0, 0 } } };
-
-    for (int i = 0; i < (layout == FIZ_YUV420 ? 3 : 1); i++) {
-        size_t stride = plane_width(&p, i), size = stride * plane_height(&p, i);
-        CHECK(size <= capacity);
-        p.planes[i].data = fences[i].data + capacity - size;
-        p.planes[i].odd = (ptrdiff_t)stride;
-        p.planes[i].pair = 2 * (ptrdiff_t)stride;
-        memset(p.planes[i].data, fill, size);
-    }
-    return p;
-}
-
-/* An undamaged file is decoded as ever, whatever came before it. */
-static void decode_undamaged(memories *m)
-{
-    const file *f = &corpus[below(corpus_count)];
-    fiz_jpeg_header header;
-    fiz_picture picture;
-    fiz_error error;
-
-    CHECK(fiz_jpeg_header_read(f->bytes, f->size, &header, &error) == FIZ_OK);
-    CHECK(fiz_jpeg_header_admit(&header, f->size, PIXELS_MAX, &error) == FIZ_OK);
-    picture = picture_at(m->planes[1], (size_t)PIXELS_MAX * 4, FIZ_BGR, header.width,
-                         header.height, 0);
-    CHECK(fiz_jpeg_decode(f->bytes, f->size, &header, 1, 1, &picture, &error) == FIZ_OK);
-}
-
-static void run_case(const file *f, memories *m)
-{
-    static const fiz_layout layouts[] = { FIZ_BGR, FIZ_RGBX, FIZ_GRAY, FIZ_YUV420 };
-    fiz_layout layout = layouts[below(4)];
-    unsigned denominator = layout == FIZ_YUV420 ? 1 : 1u << below(4);
-    uint8_t *data = m->data.data + FILE_MAX - f->size;
-    fiz_error errors[2] = { { "" }, { "" } };
-    fiz_picture pictures[2];
-    fiz_status statuses[2];
-    fiz_jpeg_header header;
-    fiz_status status;
-
-    memcpy(data, f->bytes, f->size);
-    status = fiz_jpeg_header_read(data, f->size, &header, &errors[0]);
-    if (status == FIZ_OK)
-        status = fiz_jpeg_header_admit(&header, f->size, PIXELS_MAX, &errors[0]);
-    CHECK((status == FIZ_OK) == (errors[0].text[0] == 0));
-    if (status != FIZ_OK)
-        return;
-    for (int i = 0; i < 2; i++) {
-        pictures[i] = picture_at(m->planes[i], (size_t)PIXELS_MAX * 4, layout,
-                                 fiz_jpeg_scaled(header.width, denominator),
-                                 fiz_jpeg_scaled(header.height, denominator), i ? 0xFF : 0);
-        statuses[i] = fiz_jpeg_decode(data, f->size, &header, denominator, i ? 4 : 1,
-                                      &pictures[i], &errors[i]);
-        CHECK((statuses[i] == FIZ_OK) == (errors[i].text[0] == 0));
-        CHECK(fiz_pool_count().leases == 0);
-        if (i == 0)
-            decode_undamaged(m);
-    }
-    /* In strips as on one thread: the status, the text, and every sample. */
-    CHECK(statuses[0] == statuses[1] && strcmp(errors[0].text, errors[1].text) == 0);
-    if (statuses[0] == FIZ_OK)
-        CHECK(picture_distance(&pictures[0], &pictures[1]) == 0); /* no sample was left out */
-}
-
 /* Campaigns */
+
+static void run_case(const file *f, any_jpeg *m)
+{
+    const file *undamaged = &corpus[below(corpus_count)];
+    any_jpeg_bytes files[2] = { { f->bytes, f->size }, { undamaged->bytes, undamaged->size } };
+
+    any_jpeg_check(m, files[0], (uint8_t)below(256), files[1]);
+}
 
 static void tell_find(const file *f, uint64_t seed, uint64_t number, int status)
 {
@@ -389,18 +303,18 @@ static void tell_find(const file *f, uint64_t seed, uint64_t number, int status)
 void fuzz_case(uint64_t seed, uint64_t number)
 {
     static file f;
-    memories m = memories_new();
+    any_jpeg m = any_jpeg_new();
 
     make_corpus();
     make_case(seed, number, &f);
     run_case(&f, &m);
-    memories_free(&m);
+    any_jpeg_free(&m);
 }
 
 int fuzz_campaign(uint64_t seed, uint64_t count)
 {
     static file f;
-    memories m = memories_new();
+    any_jpeg m = any_jpeg_new();
     uint64_t *number = mmap(NULL, sizeof *number, PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int finds = 0;
@@ -432,6 +346,6 @@ int fuzz_campaign(uint64_t seed, uint64_t count)
     printf("fuzz: %llu cases of seed %llu, %d finds\n", (unsigned long long)*number,
            (unsigned long long)seed, finds);
     CHECK(munmap(number, sizeof *number) == 0);
-    memories_free(&m);
+    any_jpeg_free(&m);
     return finds;
 }

@@ -2,13 +2,16 @@
 
 It tells its address, and publishes a frame of each camera at each tick until it is killed: an
 array of float64 that begins with the tick's number and the time by the monotonic clock, which
-all processes of a machine share.
+all processes of a machine share. PUBLISHER_ADDRESS and PUBLISHER_OPTIONS (in JSON) in its
+environment are the sender's.
 """
 
 from __future__ import annotations
 
 import importlib
 import itertools
+import json
+import os
 import sys
 import time
 
@@ -21,7 +24,9 @@ library = importlib.import_module(sys.argv[1])
 pace, nbytes = float(sys.argv[2]), int(sys.argv[3])
 cameras = sys.argv[4:]
 
-sender = library.ImageSender("tcp://127.0.0.1:*", REQ_REP=False)
+address = os.environ.get("PUBLISHER_ADDRESS", "tcp://127.0.0.1:*")
+options = json.loads(os.environ.get("PUBLISHER_OPTIONS", "{}"))
+sender = library.ImageSender(address, REQ_REP=False, **options)
 say(sender.zmq_socket.getsockopt_string(zmq.LAST_ENDPOINT))
 due = time.monotonic()
 for number in itertools.count():

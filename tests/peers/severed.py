@@ -1,13 +1,12 @@
-"""Two machines, joined by a cable that is pulled and put back: severed.py.
+"""A sender whose cable is pulled and put back: severed.py COMMAND...
 
-They are network namespaces, made without privileges. A sender here and a hub there; it is
-told, in this order: the reply before; how often the frame was sent again while the cable was
-out, with the hub idle on it and with the frame on its way; and the replies after each.
+It runs on the first of two hosts; COMMAND is what runs others on the second. It tells the reply
+before; how often the frame was sent again while the cable was out, with the hub idle on it and
+with the frame on its way; and the replies after each: in the order in which that happens.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -19,16 +18,11 @@ from typing import Any, Self
 import numpy as np
 import zmq
 
-from processes import say
-
-if "SEVERED" not in os.environ:
-    os.environ["SEVERED"] = "1"
-    alone = ["unshare", "--user", "--map-root-user", "--net"]
-    os.execvp(alone[0], [*alone, sys.executable, __file__])
-
 from fastimagezmq import ImageSender
+from processes import say
+from two_hosts import THERE
 
-ADDRESS = "tcp://10.9.0.2:5555"
+ADDRESS = f"tcp://{THERE}:5555"
 HUB = Path(__file__).with_name("mortal_hub.py")
 
 # As the defaults, only shorter: milliseconds, then seconds.
@@ -40,21 +34,11 @@ QUICK = {
     zmq.CONNECT_TIMEOUT: 500,
 }
 
-machine = subprocess.Popen(["unshare", "--net", "sleep", "1000"])
-there = ["nsenter", "-t", str(machine.pid), "-n"]
-while os.readlink(f"/proc/{machine.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
-    time.sleep(0.001)
+there = sys.argv[1:]
 
 
-def ip(command: str, on: tuple[str, ...] | list[str] = ()) -> None:
-    subprocess.run([*on, "ip", *command.split()], check=True)
-
-
-ip(f"link add here type veth peer name there netns {machine.pid}")
-ip("addr add 10.9.0.1/24 dev here")
-ip("link set here up")
-ip("addr add 10.9.0.2/24 dev there", there)
-ip("link set there up", there)
+def cable(state: str) -> None:
+    subprocess.run([*there, "ip", "link", "set", "there", state], check=True)
 
 
 class Hub:
@@ -98,9 +82,9 @@ with ImageSender(ADDRESS, options=QUICK) as sender:
         )
         waiting.start()
         hub.hear()  # it has the frame, and nothing more is to be acknowledged
-        ip("link set there down", there)
+        cable("down")
         say(noticed(sender, 0))
-    ip("link set there up", there)
+    cable("up")
     with Hub() as hub:
         hub.hear()
         assert hub.process.stdin is not None
@@ -108,12 +92,10 @@ with ImageSender(ADDRESS, options=QUICK) as sender:
         hub.process.stdin.flush()
         waiting.join(20)
         say(replies.pop().decode())
-        ip("link set there down", there)
+        cable("down")
         waiting = threading.Thread(target=lambda: replies.append(sender.send_image(*frame(3))))
         waiting.start()
         say(noticed(sender, 1))
-        ip("link set there up", there)
+        cable("up")
         waiting.join(20)
         say(replies.pop().decode())
-machine.kill()
-machine.wait()

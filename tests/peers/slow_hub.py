@@ -1,7 +1,7 @@
-"""A hub that looks twice a second: slow_hub.py LIBRARY SECONDS ADDRESS.
+"""A hub that looks now and then: slow_hub.py LIBRARY SECONDS ADDRESS PAUSE.
 
-It tells how old each frame of ``publisher.py`` was, in seconds, and by how many bytes its memory
-grew at most. It ends without closing anything: imageZMQ's would take its time.
+It tells when it has the first frame of ``publisher.py``, and at the end how old each of the others
+was when it had it, in seconds. It ends without closing anything: imageZMQ's would take its time.
 """
 
 from __future__ import annotations
@@ -10,26 +10,19 @@ import importlib
 import os
 import sys
 import time
-from pathlib import Path
 
 from processes import say
 
-
-def resident() -> int:
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE")
-
-
-name, seconds, address = sys.argv[1:]
+name, seconds, address, pause = sys.argv[1:]
 options = {"latest": True} if name == "fastimagezmq" else {}
 hub = importlib.import_module(name).ImageHub(address, REQ_REP=False, **options)
 hub.recv_image()
-before, grown = resident(), 0
+say("first")
 ages = []
 end = time.monotonic() + float(seconds)
 while time.monotonic() < end:
-    time.sleep(0.5)
-    ages.append(time.monotonic() - hub.recv_image()[1][1])
-    grown = max(grown, resident() - before)
-say([ages, grown])
+    time.sleep(float(pause))
+    image = hub.recv_image()[1]
+    ages.append(time.monotonic() - image[1])
+say(ages)
 os._exit(0)
