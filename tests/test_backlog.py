@@ -12,6 +12,7 @@ import zmq
 
 import fastimagezmq as ours
 from fastimagezmq.transport.backlog import PUB_SNDBUF
+from processes import PEERS, Peer
 
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -146,3 +147,9 @@ def test_a_slow_hub_keeps_64_mb() -> None:
             while hub.recv_jpg():
                 count += 1
         assert 20 < count < 80
+
+
+def test_hubs_that_come_and_go_crash_nothing() -> None:
+    with Peer(PEERS / "deserted.py", "2") as sender:
+        assert sender.hear(10) > 0
+        assert sender.end() == 0
