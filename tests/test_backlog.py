@@ -113,7 +113,8 @@ def test_a_hub_that_connects_later_has_the_limit_too() -> None:
         before = resident()
         for _ in range(30):
             sender.send_jpg("a", bytearray(frame))
-        assert resident() - before < 200_000_000  # 3 frames wait, of 600 MB
+        # Three frames wait, of 600 MB; of those dropped pyzmq's thread lets go when it can.
+        assert resident() - before < 400_000_000
 
 
 def resident() -> int:
