@@ -291,6 +291,6 @@ def test_the_sockets_options_are_imagezmqs(pattern: str) -> None:
     old, new = options_of(theirs), options_of(ours)
     assert len(old) > 30
     liveness = {option.name for option in map(zmq.SocketOption, recovery.LIVENESS)}
-    expected = {"LINGER"} | (liveness if pattern == "reqrep" else {"SNDBUF"})
+    expected = {"LINGER"} | (liveness if pattern == "reqrep" else {"SNDBUF", "HANDSHAKE_IVL"})
     assert {name for name in old if old[name] != new[name]} == expected
     assert (old["LINGER"], new["LINGER"]) == (-1, 900)
