@@ -90,6 +90,9 @@ class Drain:
         self._process = os.getpid()  # elsewhere there is no such thread
         self._ending = False
         self._ended = threading.Event()
+        # The thread closes them when it sees that it is to end, be it before it is woken: then
+        # the descriptor may be another file's. (Re-entrant for signal handlers.)
+        self._waking = threading.RLock()
         self._wakes, self._woken = socketpair()
         self._wakes.setblocking(False)
         self._woken.setblocking(False)
@@ -166,7 +169,7 @@ class Drain:
 
     def _wake(self, byte: bytes) -> None:
         # Full: it is awake, or will be. Closed: the thread has ended.
-        with contextlib.suppress(OSError):
+        with self._waking, contextlib.suppress(OSError):
             self._wakes.send(byte)
 
     # --- the thread -------------------------------------------------------------------
@@ -187,9 +190,10 @@ class Drain:
                 self._obey()
         finally:
             self._socket.close()
-            self._ended.set()
-            self._wakes.close()
+            with self._waking:
+                self._wakes.close()
             self._woken.close()
+            self._ended.set()  # last: who waits for it may end the interpreter
 
     def _obey(self) -> None:
         while self._commands:
