@@ -143,7 +143,7 @@ def test_a_frame_that_is_too_large_costs_a_moment(library: str, latest: bool) ->
             seen.past(cut)
             assert cut not in seen.numbers["camera"]
             assert hub.stats().cut == count
-        seen.some(50)
+        seen.some(20)
         assert hub.stats()[:2] == (len(seen.numbers["camera"]), 0)
         assert hub.stats().cut == 2
 
@@ -272,9 +272,7 @@ def test_another_program_at_the_publishers_port(latest: bool, port: int) -> None
 # --- what is no cut -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("host", "latest"), [("127.0.0.1", False), ("localhost", False), ("localhost", True)]
-)
+@pytest.mark.parametrize(("host", "latest"), [("127.0.0.1", True), ("localhost", False)])
 def test_restarts_of_the_publisher_are_no_cuts(host: str, latest: bool, port: int) -> None:
     """And each frame arrives once: there is one connection. A cut after them is known as one."""
     with opened(port, latest, host) as hub:
@@ -286,7 +284,7 @@ def test_restarts_of_the_publisher_are_no_cuts(host: str, latest: bool, port: in
         with camera(port=port) as publisher:
             seen = Watched(hub)
             seen.some(2)
-            seen.past(publisher.publish(LIMIT + 1) + 50)
+            seen.past(publisher.publish(LIMIT + 1) + 30)
             assert hub.stats().cut == 1
 
 
@@ -294,11 +292,11 @@ def test_restarts_of_the_publisher_are_no_cuts(host: str, latest: bool, port: in
 def test_an_address_that_the_program_disconnects_stays_so(latest: bool, publisher: Camera) -> None:
     address = f"tcp://127.0.0.1:{publisher.port}"
     with opened(publisher.port, latest, options={"MAXMSGSIZE": 500}) as hub:
-        wait_until(lambda: hub.stats().cut >= 3)
+        wait_until(lambda: hub.stats().cut >= 2)
         hub.zmq_socket.disconnect(address)
         assert hub.zmq_socket.endpoints == ()
         cut = hub.stats().cut
-        time.sleep(1)
+        time.sleep(0.5)
         assert hub.stats().cut == cut
         hub.zmq_socket.setsockopt(zmq.MAXMSGSIZE, -1)
         hub.connect(address)
@@ -505,7 +503,7 @@ def test_with_security(latest: bool, tmp_path: Path) -> None:
         def publish() -> None:
             number = 0
             while not ended.wait(0.01):
-                image = np.zeros(LIMIT + 100 if number == 100 else 10, np.uint8)
+                image = np.zeros(LIMIT + 100 if number == 20 else 10, np.uint8)
                 sender.send_image(["camera", number, zlib.crc32(image.tobytes())], image)
                 number += 1
 
@@ -513,7 +511,7 @@ def test_with_security(latest: bool, tmp_path: Path) -> None:
         thread.start()
         stack.callback(thread.join)
         stack.callback(ended.set)
-        Watched(hub).past(100)
+        Watched(hub).past(20)
         assert hub.stats().cut == 1
 
 
