@@ -31,7 +31,7 @@ test: ## run the tests
 	@$(bin)/python -m pytest $(ARGS)
 
 through_pyzmq := $(addprefix tests/test_,stream.py robustness.py recovery.py interop.py dropin.py \
-  waiting.py waiting_hub.py clocks.py mistakes.py security.py hostile.py reply.py)
+  waiting.py waiting_hub.py clocks.py mistakes.py security.py hostile.py reply.py cuts.py)
 
 test-pyzmq: ## run the tests of streams with messages going through pyzmq's public calls
 	@scripts/setup.sh test

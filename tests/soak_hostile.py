@@ -115,12 +115,12 @@ def many_publishers(kind: str, seconds: int, *, latest: bool) -> bool:
         ended.set()
         for thread in threads:
             thread.join()
-        malformed = hub.stats().malformed
+        stats = hub.stats()
     rates = sorted(len(got) / (got[-1] - got[0] + 1) for got in numbers.values())
     print(
         f"| {'`latest=True`: ' if latest else ''}a SUB hub, {count} honest publishers, {FPS} fps x"
         f" {SIZE} bytes each, {seconds} s; one more: {kind} | of the slowest {rates[0]:.0%} of its"
-        f" frames arrive; {malformed} malformed messages counted |",
+        f" frames arrive; {stats.malformed} malformed messages and {stats.cut} cuts counted |",
         flush=True,
     )
     return len(rates) == count and rates[0] >= 0.9

@@ -180,7 +180,7 @@ cdef extern from "native/drain.h" nogil:
         fiz_drain *drain, fiz_newest *newest, bint routed, fiz_camera_kind kind,
         fiz_text member)
     void fiz_drain_end(fiz_drain *drain)
-    int fiz_drain_run(fiz_drain *drain, void *socket, int fd)
+    int fiz_drain_run(fiz_drain *drain, void *socket, int fd, int other_fd, int limit_ms)
     int fiz_drain_reply(fiz_drain *drain, fiz_arrival *arrival, const void *data, size_t size)
 
 
@@ -967,16 +967,17 @@ cdef class Drain:
         if self._process == _generation:
             fiz_drain_end(&self._drain)
 
-    def run(self, Port port not None, int fd):
+    def run(self, Port port not None, int fd, int other_fd=-1, int limit_ms=-1):
         """Drain a socket, which nobody else uses meanwhile, until it is stopped.
 
-        It is when ``fd`` gives an ``s``; any other byte makes it look for replies. Raises
-        zmq.ZMQError as receiving does; it may be called again then.
+        It is when ``fd`` gives an ``s``; any other byte makes it look for replies. Also when
+        there is something to read at ``other_fd``, and after ``limit_ms``; below 0: never.
+        Raises zmq.ZMQError as receiving does; it may be called again then.
         """
         cdef void *handle = _handle(port)
         cdef int error
         with nogil:
-            error = fiz_drain_run(&self._drain, handle, fd)
+            error = fiz_drain_run(&self._drain, handle, fd, other_fd, limit_ms)
         if error:
             _raise(error)
 

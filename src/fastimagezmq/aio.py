@@ -243,6 +243,7 @@ class AsyncImageHub(AsyncClosing):
                     self._hub._is_cancelled,
                     waited_ms=0,
                     guard=socket.guard,
+                    slice_ms=self._hub._fiz_slice_ms,
                 )
             seconds = patience.next_slice_ms(limit_ms) / 1000
             if deadline is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -55,6 +56,11 @@ class HubStats(NamedTuple):
     """With ``latest=True``: cameras forgotten, where there were more than ``max_cameras``."""
     cameras: tuple[CameraStats, ...] = ()
     """With ``latest=True``: what was counted of each camera, the one seen last first."""
+    cut: int = 0
+    """Of a SUB hub: connections that libzmq has cut and would not have made again, since what
+    came was a part larger than MAXMSGSIZE, or no ZeroMQ message of a publisher's. The frame is
+    lost; the hub connects again. Of a hub that binds it is 0: libzmq cuts there as well, and tells
+    the same as when a sender closes."""
 
     def __str__(self) -> str:
         """Give a table of at most 80 columns."""
@@ -128,6 +134,7 @@ class ImageHub(Endpoint):
     _fiz_unanswered = False  # a frame was given to the program, which may still reply
     _fiz_warnings: Throttle
     _fiz_bound: Bound | None = None  # of a SUB hub
+    _fiz_slice_ms = waiting.SLICE_MS
     _fiz_latest: _Latest | None = None
     _fiz_stand_in: NewestSocket | None = None  # with latest
 
@@ -202,8 +209,16 @@ class ImageHub(Endpoint):
         socket.setsockopt(zmq.SUBSCRIBE, b"")
         if self._fiz_options.keys().isdisjoint((zmq.RCVHWM, "RCVHWM")):
             self._fiz_bound = Bound(socket)
+        self._keep_connected(socket)
         socket.connect(address)
         self._keep_newest()
+
+    def _keep_connected(self, socket: SerializingSocket) -> None:
+        # Here, since `import fastimagezmq` would pay for it.
+        from .transport import cuts  # noqa: PLC0415
+
+        socket.cuts = cuts.of(socket)
+        self._fiz_slice_ms = cuts.SLICE_MS
 
     def _keep_newest(self) -> None:
         """Give the socket that was opened to the thread that empties it, with ``latest``."""
@@ -404,8 +419,9 @@ class ImageHub(Endpoint):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             self._connect_asked()
+            self._look_for_cuts()
             left_ms = _milliseconds_until(deadline)
-            slice_ms = waiting.SLICE_MS if left_ms is None else min(left_ms, waiting.SLICE_MS)
+            slice_ms = self._fiz_slice_ms if left_ms is None else min(left_ms, self._fiz_slice_ms)
             if socket.poll(slice_ms, zmq.POLLIN):
                 return True
             if self._fiz_gate.closed:
@@ -443,7 +459,7 @@ class ImageHub(Endpoint):
             malformed += self.zmq_socket.passed_over
         counted = HubStats(self._fiz_received, malformed, self._fiz_refused, self._fiz_repeated)
         if self._fiz_stand_in is None:
-            return counted
+            return counted._replace(cut=self._cut())
         self._check_process()
         dropped, forgotten, others = self._fiz_stand_in.counts()
         return counted._replace(
@@ -451,6 +467,7 @@ class ImageHub(Endpoint):
             dropped=dropped,
             forgotten=forgotten,
             cameras=self._fiz_stand_in.cameras(),
+            cut=self._cut(),
         )
 
     # --- what the above is made of ---------------------------------------------------
@@ -550,8 +567,11 @@ class ImageHub(Endpoint):
             newest = self._fiz_stand_in
             if newest is not None and newest is self.zmq_socket:
                 return self._newest_parts(newest, left_ms)
-            if left_ms is None or left_ms > waiting.SLICE_MS:
-                parts = messages.receive(line, waiting.SLICE_MS)
+            cuts = getattr(socket, "cuts", None)  # the program's own has none
+            if cuts is not None and time.monotonic() >= cuts.due:
+                cuts.look(socket)
+            if left_ms is None or left_ms > self._fiz_slice_ms:
+                parts = messages.receive(line, self._fiz_slice_ms)
             else:
                 parts = messages.receive(line, left_ms)
             if parts is None:
@@ -561,6 +581,7 @@ class ImageHub(Endpoint):
                     endpoints=socket.endpoints,
                     cancelled=self._is_cancelled,
                     deadline=deadline,
+                    slice_ms=self._fiz_slice_ms,
                 )
         except HubTimeout:
             raise self._late() from None
@@ -596,7 +617,33 @@ class ImageHub(Endpoint):
 
     def _is_cancelled(self) -> bool:
         self._connect_asked()
-        return self._fiz_gate.closed
+        if self._fiz_gate.closed:
+            return True
+        self._look_for_cuts()
+        return False
+
+    def _look_for_cuts(self) -> None:
+        """Look after the connections of a SUB socket; only by the thread that has the lock."""
+        cuts = getattr(self.zmq_socket, "cuts", None)
+        if cuts is not None:
+            cuts.look_in_time(self.zmq_socket)
+
+    def _cut(self) -> int:
+        """Count the connections that libzmq has cut until now."""
+        gate = self._fiz_gate
+        cuts = getattr(self._socket_in_use(), "cuts", None)
+        if cuts is None:
+            return 0
+        # With latest=True a thread looks by itself, and here whoever waits for a frame.
+        if self._fiz_stand_in is None and not gate.closed and not gate.strange:
+            try:
+                if gate.try_enter():
+                    with contextlib.suppress(zmq.ZMQError):  # closed by the program
+                        cuts.look(self.zmq_socket)
+            finally:
+                if gate.leave():
+                    self._close_what_was_left()
+        return int(cuts.count)
 
     def _connect_asked(self) -> None:
         """Connect what ``connect`` was asked for; only by the thread that has the lock."""

@@ -420,18 +420,26 @@ static int net_send(fiz_zmq_msg *msg, void *socket, int flags)
 
 static int net_poll(fiz_zmq_pollitem *items, int count, long timeout_ms)
 {
-    CHECK(count == 2 && items[0].socket == &net && timeout_ms == -1);
+    uint64_t end = fiz_spin_clock() + (uint64_t)timeout_ms * 1000000u;
+
+    CHECK(items[0].socket == &net && count <= 3);
     for (;;) {
         fd_set set;
         struct timeval soon = { 0, 1000 };
         FD_ZERO(&set);
         FD_SET(items[1].fd, &set);
-        items[1].revents = select(items[1].fd + 1, &set, NULL, NULL, &soon) > 0;
+        if (count == 3)
+            FD_SET(items[2].fd, &set);
+        (void)select(FD_SETSIZE, &set, NULL, NULL, &soon);
+        items[1].revents = FD_ISSET(items[1].fd, &set) != 0;
+        items[2].revents = count == 3 && FD_ISSET(items[2].fd, &set);
         pthread_mutex_lock(&net.mutex);
         items[0].revents = net.failing || net.in_first != net.in_last;
         pthread_mutex_unlock(&net.mutex);
-        if (items[0].revents || items[1].revents)
+        if (items[0].revents || items[1].revents || items[2].revents)
             return 1;
+        if (timeout_ms >= 0 && fiz_spin_clock() >= end)
+            return 0;
     }
 }
 
@@ -499,7 +507,7 @@ static void wake(char byte) { CHECK(write(net.wakes[1], &byte, 1) == 1); }
 static int run_through(fiz_drain *drain)
 {
     wake(FIZ_STOP);
-    return fiz_drain_run(drain, &net, net.wakes[0]);
+    return fiz_drain_run(drain, &net, net.wakes[0], -1, -1);
 }
 
 static fiz_arrival *taken_from(fiz_newest *table)
@@ -604,9 +612,33 @@ static void a_peer_is_a_camera(void)
     take_down(&drain);
 }
 
+static void it_stops_for_another_descriptor_and_after_a_time(void)
+{
+    fiz_drain drain;
+    uint64_t began = fiz_spin_clock();
+    int other[2];
+
+    set_up(&drain, 0, FIZ_BY_MESSAGE);
+    CHECK(pipe(other) == 0);
+    arrive("{\"msg\": 1}", "first", NULL);
+    CHECK(fiz_drain_run(&drain, &net, net.wakes[0], other[0], 30) == 0);
+    CHECK(fiz_spin_clock() - began >= 30000000u);
+    fiz_arrival_free(taken_from(drain.newest));
+    arrive("{\"msg\": 1}", "second", NULL); /* no time is enough for what is there */
+    CHECK(fiz_drain_run(&drain, &net, net.wakes[0], -1, 0) == 0);
+    fiz_arrival_free(taken_from(drain.newest));
+    arrive("{\"msg\": 1}", "third", NULL);
+    CHECK(write(other[1], "x", 1) == 1);
+    CHECK(fiz_drain_run(&drain, &net, net.wakes[0], other[0], -1) == 0);
+    fiz_arrival_free(taken_from(drain.newest));
+    close(other[0]);
+    close(other[1]);
+    take_down(&drain);
+}
+
 static void *run_drain(void *drain)
 {
-    while (fiz_drain_run(drain, &net, net.wakes[0]) == EAGAIN)
+    while (fiz_drain_run(drain, &net, net.wakes[0], -1, -1) == EAGAIN)
         ;
     return NULL;
 }
@@ -668,6 +700,7 @@ void run_newest_tests(void)
     RUN(the_drain_keeps_the_newest);
     RUN(the_drain_answers);
     RUN(a_peer_is_a_camera);
+    RUN(it_stops_for_another_descriptor_and_after_a_time);
 }
 
 void run_newest_thread_tests(void)

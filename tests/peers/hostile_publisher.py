@@ -7,6 +7,7 @@ It binds a port of its own and tells it. The kinds:
     oversize   parts of a megabyte
     vanishing  a handshake and a part of a message, and gone; again and again
     noise      random bytes in place of a handshake, and after one
+    corrupt    a handshake, a frame, and then what is no ZMTP; the frames are numbered
 """
 
 from __future__ import annotations
@@ -70,6 +71,22 @@ def vanishing() -> None:
 
 def noise() -> None:
     by_hand([b"", GREETING[:12], GREETING, GREETING + READY], 5000)
+
+
+def corrupt() -> None:
+    header = b'{"msg": ["corrupt", %d], "dtype": "uint8", "shape": [3]}'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        say(server.getsockname()[1])
+        for number in itertools.count():
+            connection, _ = server.accept()
+            with contextlib.suppress(OSError), connection:
+                connection.sendall(GREETING + READY)
+                heard = b""
+                while not heard.endswith(b"\x00\x01\x01"):  # the subscription
+                    heard += connection.recv(1000)
+                frame = bytes([MORE, len(header % number)]) + header % number + b"\x00\x03abc"
+                connection.sendall(frame + b"\xff" * 20)
+                connection.recv(1000)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #endif
 #include "drain.h"
+#include "spin.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -249,9 +250,11 @@ static int take_some(const fiz_drain *drain, void *socket)
 #ifdef _WIN32
 
 /* Messages go through pyzmq's calls there, and so does the drain. */
-int fiz_drain_run(fiz_drain *drain, void *socket, int fd)
+int fiz_drain_run(fiz_drain *drain, void *socket, int fd, int other_fd, int limit_ms)
 {
     (void)fd;
+    (void)other_fd;
+    (void)limit_ms;
     (void)take_some(drain, socket);
     return ENOTSOCK;
 }
@@ -273,22 +276,34 @@ static int stopped(int fd)
     return stop || count == 0; /* or the other end is closed */
 }
 
-static int run(fiz_drain *drain, void *socket, int fd)
+/* Milliseconds from now until then, rounded up. */
+static long until(uint64_t end_ns)
 {
-    fiz_zmq_pollitem items[2] = { { socket, 0, FIZ_ZMQ_POLLIN, 0 },
-                                  { NULL, fd, FIZ_ZMQ_POLLIN, 0 } };
+    uint64_t now = fiz_spin_clock();
+
+    return now < end_ns ? (long)((end_ns - now + 999999u) / 1000000u) : 0;
+}
+
+static int run(fiz_drain *drain, void *socket, int fd, int other_fd, int limit_ms)
+{
+    fiz_zmq_pollitem items[3] = { { socket, 0, FIZ_ZMQ_POLLIN, 0 },
+                                  { NULL, fd, FIZ_ZMQ_POLLIN, 0 },
+                                  { NULL, other_fd, FIZ_ZMQ_POLLIN, 0 } };
+    int count = other_fd < 0 ? 2 : 3;
+    uint64_t end = limit_ms < 0 ? 0 : fiz_spin_clock() + (uint64_t)limit_ms * 1000000u;
 
     for (;;) {
-        int stop = 0, error = 0;
+        long left = limit_ms < 0 ? -1 : until(end);
+        int stop = left == 0, error = 0;
 
-        if (fiz_zmq.poll(items, 2, -1) < 0) {
+        if (fiz_zmq.poll(items, count, left) < 0) {
             error = fiz_zmq.error();
             if (error != EINTR)
                 return error;
             continue;
         }
         if (items[1].revents) {
-            stop = stopped(fd); /* before the replies: those given until now are seen */
+            stop |= stopped(fd); /* before the replies: those given until now are seen */
             for (fiz_arrival *a = take_replies(drain), *next; a != NULL; a = next) {
                 next = a->next;
                 send_reply(a, socket);
@@ -296,12 +311,13 @@ static int run(fiz_drain *drain, void *socket, int fd)
         }
         if (items[0].revents)
             error = take_some(drain, socket);
+        stop |= items[2].revents != 0;
         if (stop || error)
             return error;
     }
 }
 
-int fiz_drain_run(fiz_drain *drain, void *socket, int fd)
+int fiz_drain_run(fiz_drain *drain, void *socket, int fd, int other_fd, int limit_ms)
 {
     sigset_t all, before;
     int error;
@@ -309,7 +325,7 @@ int fiz_drain_run(fiz_drain *drain, void *socket, int fd)
     /* Signals are for the threads that wait for frames. */
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_BLOCK, &all, &before);
-    error = run(drain, socket, fd);
+    error = run(drain, socket, fd, other_fd, limit_ms);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
 }

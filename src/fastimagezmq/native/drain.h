@@ -69,10 +69,11 @@ int fiz_drain_init(fiz_drain *drain, fiz_newest *newest, int routed, fiz_camera_
 /* The drain runs no more, and is not replied to. */
 void fiz_drain_end(fiz_drain *drain);
 
-/* Takes what comes until FIZ_STOP is read from `fd`, which does not block: 0, or libzmq's
- * errno. Replies that were given before the byte was written have been sent. It can be run
- * again after either. */
-int fiz_drain_run(fiz_drain *drain, void *socket, int fd);
+/* Takes what comes until FIZ_STOP is read from `fd`, which does not block, until there is
+ * something to read at `other_fd` (-1: none), or for `limit_ms` (below 0: without end): 0, or
+ * libzmq's errno. Replies that were given before the byte was written have been sent. It can be
+ * run again after either. */
+int fiz_drain_run(fiz_drain *drain, void *socket, int fd, int other_fd, int limit_ms);
 
 /* Sends a reply to where the arrival came from, when the drain is woken, and owns the
  * arrival from now on. 0, or an errno. */

@@ -48,7 +48,7 @@ _PAUSES, _PAUSE_SECONDS = 20, 0.005
 stand still; of so many pauses libzmq's thread gets one, which is all that it needs."""
 _PATIENCE = 3
 _LOOK_EVERY = 64
-"""Frames. The monitor has room for some 2000 events; then libzmq's thread would wait."""
+"""Frames. What the monitor tells waits in memory, some 130 bytes each time, until it is read."""
 
 
 class Bound:
@@ -70,7 +70,9 @@ class Bound:
         self._since = 0  # frames, since the limit was set
         self._events: zmq.Socket[bytes] | None = None
         if self._publishes:  # a SUB socket keeps its queues when connections end
-            self._events = socket.watch(zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED)
+            self._events = socket.watch(
+                zmq.EVENT_DISCONNECTED | zmq.EVENT_MONITOR_STOPPED, bounded=False
+            )
         self._left = -_LEAVING_SECONDS  # when the end of a connection was told of last
 
     def fit(self, nbytes: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import threading
 import time
@@ -81,20 +82,25 @@ class Drain:
         from socket import socketpair  # noqa: PLC0415
 
         self._socket = socket
+        self._cuts = socket.cuts
+        events = -1 if self._cuts is None else self._cuts.fileno()
         port = socket.port
         self.newest = Newest(max_cameras, native=port is not None)
         self._commands: deque[_Command] = deque()
         self._process = os.getpid()  # elsewhere there is no such thread
         self._ending = False
         self._ended = threading.Event()
+        # The thread closes them when it sees that it is to end, be it before it is woken: then
+        # the descriptor may be another file's. (Re-entrant for signal handlers.)
+        self._waking = threading.RLock()
         self._wakes, self._woken = socketpair()
         self._wakes.setblocking(False)
         self._woken.setblocking(False)
         routed = socket.type == zmq.ROUTER
         self._way: _Way = (
-            _NativeWay(self.newest, port, key, routed, self._woken)
+            _NativeWay(self.newest, port, key, routed, self._woken, events)
             if port is not None
-            else _PyzmqWay(self.newest, socket, key, routed, self._woken)
+            else _PyzmqWay(self.newest, socket, key, routed, self._woken, events)
         )
         self._thread = threading.Thread(target=self._run, name="fastimagezmq-drain", daemon=True)
         try:
@@ -163,7 +169,7 @@ class Drain:
 
     def _wake(self, byte: bytes) -> None:
         # Full: it is awake, or will be. Closed: the thread has ended.
-        with contextlib.suppress(OSError):
+        with self._waking, contextlib.suppress(OSError):
             self._wakes.send(byte)
 
     # --- the thread -------------------------------------------------------------------
@@ -172,7 +178,9 @@ class Drain:
         try:
             while not self._ending:
                 try:
-                    self._way.run()
+                    self._way.run(-1 if self._cuts is None else self._cuts.wait_ms())
+                    if self._cuts is not None:
+                        self._cuts.look(self._socket)
                 except zmq.ZMQError as error:
                     if error.errno in (zmq.ETERM, zmq.ENOTSOCK):
                         self.newest.close()
@@ -182,9 +190,10 @@ class Drain:
                 self._obey()
         finally:
             self._socket.close()
-            self._ended.set()
-            self._wakes.close()
+            with self._waking:
+                self._wakes.close()
             self._woken.close()
+            self._ended.set()  # last: who waits for it may end the interpreter
 
     def _obey(self) -> None:
         while self._commands:
@@ -211,8 +220,11 @@ class _Command:
 class _Way(Protocol):
     """How a drain goes: natively, or by pyzmq's calls."""
 
-    def run(self) -> None:
-        """Take what comes until told to stop."""
+    def run(self, limit_ms: int) -> None:
+        """Take what comes until told to stop, or there are events, or for ``limit_ms``.
+
+        Below 0: that is for ever.
+        """
 
     def reply(self, arrived: Any, data: bytes) -> None:
         """Send a reply as soon as the thread is woken."""
@@ -226,14 +238,16 @@ class _NativeWay:
         key: CameraKey,
         routed: bool,
         woken: sockets.socket,
+        events: int,
     ) -> None:
         self._native = NativeDrain(newest, routed, key.member, key.by_peer)
         self._port = port
+        self._events = events
         self._woken = woken
         self.reply = self._native.reply
 
-    def run(self) -> None:
-        self._native.run(self._port, self._woken.fileno())
+    def run(self, limit_ms: int) -> None:
+        self._native.run(self._port, self._woken.fileno(), self._events, limit_ms)
 
 
 class _Message:
@@ -257,26 +271,33 @@ class _PyzmqWay:
         key: CameraKey,
         routed: bool,
         woken: sockets.socket,
+        events: int,
     ) -> None:
         self._newest = newest
         self._socket = socket
         self._key = key
         self._routed = routed
         self._woken = woken
+        self._events = events
         self._replies: deque[tuple[_Message, bytes]] = deque()
 
     def reply(self, arrived: _Message, data: bytes) -> None:
         self._replies.append((arrived, data))
 
-    def run(self) -> None:
+    def run(self, limit_ms: int) -> None:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._woken, zmq.POLLIN)
+        if self._events >= 0:
+            poller.register(self._events, zmq.POLLIN)
+        end = None if limit_ms < 0 else time.monotonic() + limit_ms / 1000
         stop = False
         while not stop:
-            ready = dict(poller.poll())
+            left_ms = -1 if end is None else max(0, math.ceil((end - time.monotonic()) * 1000))
+            ready = dict(poller.poll(left_ms))
+            stop = left_ms == 0 or self._events in ready
             if self._woken.fileno() in ready:
-                stop = self._is_stopped()
+                stop = self._is_stopped() or stop
                 while self._replies:
                     self._send(*self._replies.popleft())
             if self._socket in ready:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -174,8 +172,9 @@ class Guard:
 
     def _refused(self, address: str, sentence: str) -> None:
         if self._warnings.due(address):
-            _warn_aside(
-                f"{sentence} (more from this address within a minute are refused in silence)"
+            log.warning_aside(
+                "fastimagezmq: %s (more from this address within a minute are refused in silence)",
+                sentence,
             )
 
     def admits(self, part: Part) -> bool:
@@ -210,16 +209,6 @@ def _z85(key: bytes) -> str:
 
 
 def _warn_of_list(sentence: str) -> None:
-    _warn_aside(f"{sentence}; whom that concerns is not let in until it can be read")
-
-
-def _warn_aside(sentence: str) -> None:
-    """Warn on a thread of its own: a logging handler may take its time, or this very guard."""
-    thread = threading.Thread(
-        target=log.warning,
-        args=("fastimagezmq: %s", sentence),
-        name="fastimagezmq-warning",
-        daemon=True,
+    log.warning_aside(
+        "fastimagezmq: %s; whom that concerns is not let in until it can be read", sentence
     )
-    with contextlib.suppress(RuntimeError):  # the interpreter is ending
-        thread.start()

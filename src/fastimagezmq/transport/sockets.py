@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from .cuts import Cuts
     from .guard import Guard
 
 __all__ = ["CLOSE_SECONDS", "SerializingContext", "SerializingSocket", "line_of"]
@@ -57,6 +58,9 @@ class SerializingSocket(zmq.Socket[bytes]):
 
     bound: tuple[str, ...] = ()
     """The addresses that this socket is bound to, as libzmq has understood them."""
+
+    cuts: Cuts | None = None
+    """What sees to it that this SUB socket stays connected."""
 
     guard: Guard | None = None
     """What ``security=`` and ``allow=`` have made of this socket."""
@@ -110,29 +114,38 @@ class SerializingSocket(zmq.Socket[bytes]):
         """
         if self.guard is not None:
             self.guard.look_at(self, _text(addr), binding=False)
+        if self.cuts is not None:
+            self.cuts.make_way(self)
         with addresses.explained(self.type, addr, binding=False):
             manager = super().connect(addr)
         address = _text(addr)
+        if self.cuts is not None:
+            self.cuts.connected(address)
         if address not in self.endpoints:
             self.endpoints += (address,)
         return manager
 
     def disconnect(self, addr: str | bytes) -> None:
         """Disconnect, as ``zmq.Socket.disconnect`` does."""
-        super().disconnect(addr)
+        if self.cuts is None or not self.cuts.forget(_text(addr)):
+            super().disconnect(addr)
         self.endpoints = tuple(known for known in self.endpoints if known != _text(addr))
 
-    def watch(self, events: int) -> zmq.Socket[bytes]:
+    def watch(self, events: int, *, bounded: bool = True) -> zmq.Socket[bytes]:
         """Return a socket on which libzmq tells of this one's connections; once.
 
         It belongs to the thread that uses this socket, and ends with it.
 
         Args:
             events: which, ``zmq.EVENT_DISCONNECTED`` for example.
+            bounded: with some 2000 of them unread libzmq's thread waits, and with it all that
+                is sent and received. False: as many wait as come.
         """
         address = f"inproc://fastimagezmq-events-{id(self)}"
         self.monitor(address, events)
         self._events = _Events(self.context, zmq.PAIR)
+        if not bounded:
+            self._events.setsockopt(zmq.RCVHWM, 0)
         self._events.connect(address)
         return self._events
 
@@ -141,8 +154,9 @@ class SerializingSocket(zmq.Socket[bytes]):
         if isinstance(context, SerializingContext) and context._owner_process != os.getpid():
             return  # the parent process's
         # While the monitor waits for room to tell something it holds what closing needs.
+        # (At the end of the interpreter no exception can be made.)
         with contextlib.suppress(zmq.ZMQError):
-            while True:
+            while int(events.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 events.recv(zmq.DONTWAIT)
         with contextlib.suppress(zmq.ZMQError):
             self.monitor(None, 0)
@@ -270,6 +284,8 @@ class SerializingSocket(zmq.Socket[bytes]):
         return header.message, parts[1].bytes if copy else parts[1]
 
     def _receive_parts(self, flags: int) -> list[Any]:
+        if self.cuts is not None:
+            self.cuts.look_in_time(self)
         line = line_of(self, self._receiving)
         if line is not None:
             return messages.receive(line, flags=int(flags)) or []

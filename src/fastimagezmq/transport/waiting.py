@@ -50,12 +50,13 @@ def receive(
     endpoints: Sequence[str] = (),
     cancelled: Callable[[], bool] = lambda: False,
     deadline: float | None = None,
+    slice_ms: int = SLICE_MS,
 ) -> list[Any]:
     """Go on waiting for a message after a slice without one; warn while none comes.
 
     Waits as long as the socket's RCVTIMEO says. After five seconds, and each minute
     from then on, the addresses in ``endpoints`` are probed in the background and what
-    is wrong with them is logged, one WARNING each. ``cancelled`` is asked now and then.
+    is wrong with them is logged, one WARNING each. ``cancelled`` is asked after each slice.
     ``deadline`` is a time of ``time.monotonic`` until which to wait at most.
 
     Raises:
@@ -66,16 +67,21 @@ def receive(
     """
     limit_ms = int(socket.getsockopt(zmq.RCVTIMEO))
     patience = Patience(
-        endpoints, int(socket.type), cancelled, waited_ms=SLICE_MS, guard=socket.guard
+        endpoints,
+        int(socket.type),
+        cancelled,
+        waited_ms=slice_ms,
+        guard=socket.guard,
+        slice_ms=slice_ms,
     )
     while True:
-        slice_ms = patience.next_slice_ms(limit_ms)
+        next_ms = patience.next_slice_ms(limit_ms)
         if deadline is not None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise HubTimeout("nothing came in time")
-            slice_ms = min(slice_ms, math.ceil(left * 1000))
-        parts = messages.receive(line, slice_ms)
+            next_ms = min(next_ms, math.ceil(left * 1000))
+        parts = messages.receive(line, next_ms)
         if parts is not None:
             return parts
 
@@ -127,7 +133,9 @@ class Patience:
         cancelled: Callable[[], bool],
         waited_ms: int,
         guard: Guard | None = None,
+        slice_ms: int = SLICE_MS,
     ) -> None:
+        self._slice_ms = slice_ms
         self._endpoints = endpoints
         self._guard = guard
         self._socket_type = socket_type
@@ -153,11 +161,11 @@ class Patience:
             _diagnose(self._endpoints, self._socket_type, waited, self._guard)
             self._warning = now + NEXT_WARNING_SECONDS
         if limit_ms < 0:
-            return SLICE_MS
+            return self._slice_ms
         left_ms = limit_ms - int((now - self._started) * 1000)
         if left_ms <= 0:
             raise zmq.Again
-        return min(SLICE_MS, left_ms)
+        return min(self._slice_ms, left_ms)
 
 
 def _diagnose(endpoints: Sequence[str], socket_type: int, waited: int, guard: Guard | None) -> None:

@@ -61,6 +61,9 @@ class Handler:
         self._ended = False
         # Not by context.socket(): the context would close it from another thread.
         self._socket: zmq.Socket[Any] = zmq.Socket(context, zmq.REP)
+        # The thread closes them as soon as it sees that it is to end: nobody may write to them
+        # meanwhile. (Re-entrant for signal handlers.)
+        self._waking = threading.RLock()
         self._wakes, self._woken = socketpair()
         self._thread = threading.Thread(target=self._run, name="fastimagezmq-zap", daemon=True)
         try:
@@ -83,7 +86,7 @@ class Handler:
             # this socket, and only this thread may close it.
             self._socket.close()
             return
-        with contextlib.suppress(OSError):  # it has ended already
+        with self._waking, contextlib.suppress(OSError):  # it has ended already
             self._wakes.send(b"e")
         self._thread.join(_JOIN_SECONDS)
 
@@ -120,7 +123,8 @@ class Handler:
 
     def _close_all(self) -> None:
         self._socket.close()
-        self._wakes.close()
+        with self._waking:
+            self._wakes.close()
         self._woken.close()
 
 
